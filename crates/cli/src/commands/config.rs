@@ -1,0 +1,62 @@
+//! `muster config`.
+
+use crate::cli::FileOption;
+use crate::context::Context;
+use crate::failure::Outcome;
+use crate::files::{self, Wanted};
+use crate::render::table::table;
+use clap::Args;
+use muster_api::exit;
+use muster_config::Origin;
+use serde_json::json;
+
+/// Print the resolved stack of the environment: overlays merged, variables replaced, secrets as `${NAME}`.
+#[derive(Debug, Args)]
+pub(crate) struct Config {
+    #[command(flatten)]
+    file: FileOption,
+    /// Print where every value came from.
+    #[arg(long)]
+    origin: bool,
+}
+
+impl Config {
+    /// Runs the command.
+    pub(crate) fn run(self, context: &mut Context) -> Outcome {
+        context.global.files.extend(self.file.short);
+        let read = files::read(context, &Wanted::default())?;
+        files::note_loss(context, read.loss.as_ref());
+        if !self.origin {
+            match context.global.json {
+                true => context.print_json(&muster_config::to_document(&read.loaded.stack))?,
+                false => context.print(&muster_config::to_yaml(&read.loaded.stack))?,
+            }
+            return Ok(exit::OK);
+        }
+        let origins = &read.loaded.origins;
+        if context.global.json {
+            let entries: Vec<_> = origins.iter().map(document).collect();
+            context.print_json(&json!({"schema": "muster.origins.v1", "origins": entries}))?;
+            return Ok(exit::OK);
+        }
+        let rows: Vec<Vec<String>> = origins.iter().map(row).collect();
+        context.print(&table(&["PATH", "VALUE", "FROM", "ENVIRONMENT"], &rows, &context.terminal))?;
+        Ok(exit::OK)
+    }
+}
+
+fn document(origin: &Origin) -> serde_json::Value {
+    json!({
+        "path": origin.path, "value": origin.value, "file": origin.file, "line": origin.line,
+        "environment": origin.environment,
+    })
+}
+
+fn row(origin: &Origin) -> Vec<String> {
+    vec![
+        origin.path.clone(),
+        origin.value.lines().next().unwrap_or_default().to_owned(),
+        format!("{}:{}", origin.file.display(), origin.line),
+        origin.environment.clone().unwrap_or_default(),
+    ]
+}

@@ -1,0 +1,158 @@
+//! `muster down`, `start`, `stop` and `restart`: commands that select and wait.
+
+use crate::cli::{FileOption, Selection};
+use crate::commands::wait::{finish, is_unknown};
+use crate::context::Context;
+use crate::failure::{Failure, Outcome};
+use clap::Args;
+use muster_api::client::Verb;
+use muster_api::exit;
+use muster_engine::documents::{SelectRequest, WaitUntil};
+use muster_spec::HumanDuration;
+
+/// How a command waits.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Patience {
+    /// Return at once.
+    #[arg(long)]
+    no_wait: bool,
+    /// Give up waiting after this time, as in `90s`: exit code 5.
+    #[arg(long, value_name = "TIME")]
+    timeout: Option<HumanDuration>,
+}
+
+/// Stop in reverse order and remove what the environment made.
+///
+/// Logs, history, port block and data stay until `muster env rm`.
+#[derive(Debug, Args)]
+pub(crate) struct Down {
+    #[command(flatten)]
+    selection: Selection,
+    #[command(flatten)]
+    file: FileOption,
+    /// Also remove the environment's data.
+    #[arg(long)]
+    data: bool,
+    /// Drop what cannot be verified instead of leaving it alone.
+    #[arg(long)]
+    forget: bool,
+    #[command(flatten)]
+    patience: Patience,
+}
+
+/// Start services and what they need.
+#[derive(Debug, Args)]
+pub(crate) struct Start {
+    #[command(flatten)]
+    selection: Selection,
+    /// Leave out what the selected services need.
+    #[arg(long)]
+    no_deps: bool,
+    #[command(flatten)]
+    patience: Patience,
+}
+
+/// Stop services. What running services need is stopped with --force only.
+#[derive(Debug, Args)]
+pub(crate) struct Stop {
+    #[command(flatten)]
+    selection: Selection,
+    /// Also where others that run need it.
+    #[arg(long)]
+    force: bool,
+    /// KILL at once, without a grace period.
+    #[arg(long)]
+    kill: bool,
+    #[command(flatten)]
+    patience: Patience,
+}
+
+/// Stop and start services.
+#[derive(Debug, Args)]
+pub(crate) struct Restart {
+    #[command(flatten)]
+    selection: Selection,
+    #[command(flatten)]
+    patience: Patience,
+}
+
+async fn carry_out(context: &Context, verb: Verb, request: SelectRequest, patience: Patience) -> Outcome {
+    let id = context.environment()?;
+    let client = context.client()?;
+    let accepted = client.command(&id, verb, &request).await?;
+    if patience.no_wait {
+        if context.global.json {
+            context.print_json(&accepted)?;
+        }
+        return Ok(exit::OK);
+    }
+    let until = match verb {
+        Verb::Down | Verb::Stop => WaitUntil::Down,
+        Verb::Start | Verb::Restart | Verb::Forget | Verb::Signal => WaitUntil::Ready,
+    };
+    finish(context, &client, &accepted, until, patience.timeout.map(|time| time.get())).await
+}
+
+/// Everything is meant only when it is said.
+fn some(selection: &Selection, command: &str) -> Result<Option<String>, Failure> {
+    selection.text().map(Some).ok_or_else(|| {
+        let help = format!("name services, or `all`: `muster {command} all`");
+        Failure::usage(format!("`muster {command}` needs a selector"), help)
+    })
+}
+
+impl Down {
+    /// Runs the command.
+    pub(crate) async fn run(self, context: &mut Context) -> Outcome {
+        context.global.files.extend(self.file.short);
+        let id = context.environment()?;
+        let client = context.client()?;
+        let select = self.selection.text();
+        if self.forget {
+            let request = SelectRequest { select: select.clone(), ..SelectRequest::default() };
+            client.command(&id, Verb::Forget, &request).await?;
+        }
+        let named = select.is_some();
+        let request = SelectRequest { select, data: self.data, ..SelectRequest::default() };
+        let accepted = match client.command(&id, Verb::Down, &request).await {
+            Ok(accepted) => accepted,
+            // what was never up is down
+            Err(error) if !named && is_unknown(&error) => {
+                context.note(&format!("nothing of `{}` runs", id.name));
+                return Ok(exit::OK);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if self.patience.no_wait {
+            return Ok(exit::OK);
+        }
+        finish(context, &client, &accepted, WaitUntil::Down, self.patience.timeout.map(|time| time.get())).await
+    }
+}
+
+impl Start {
+    /// Runs the command.
+    pub(crate) async fn run(self, context: &Context) -> Outcome {
+        let select = some(&self.selection, "start")?;
+        let request = SelectRequest { select, no_deps: self.no_deps, ..SelectRequest::default() };
+        carry_out(context, Verb::Start, request, self.patience).await
+    }
+}
+
+impl Stop {
+    /// Runs the command.
+    pub(crate) async fn run(self, context: &Context) -> Outcome {
+        let select = some(&self.selection, "stop")?;
+        let request = SelectRequest { select, force: self.force, kill: self.kill, ..SelectRequest::default() };
+        carry_out(context, Verb::Stop, request, self.patience).await
+    }
+}
+
+impl Restart {
+    /// Runs the command.
+    pub(crate) async fn run(self, context: &Context) -> Outcome {
+        let select = some(&self.selection, "restart")?;
+        let request = SelectRequest { select, ..SelectRequest::default() };
+        carry_out(context, Verb::Restart, request, self.patience).await
+    }
+}

@@ -1,0 +1,32 @@
+//! A file per command.
+
+pub(crate) mod attach;
+pub(crate) mod build;
+pub(crate) mod completions;
+pub(crate) mod config;
+pub(crate) mod control;
+pub(crate) mod daemon;
+pub(crate) mod doctor;
+pub(crate) mod env;
+pub(crate) mod events;
+pub(crate) mod exec;
+pub(crate) mod graph;
+pub(crate) mod health;
+pub(crate) mod help;
+pub(crate) mod import;
+pub(crate) mod init;
+pub(crate) mod internal;
+pub(crate) mod logs;
+pub(crate) mod man;
+pub(crate) mod plan;
+pub(crate) mod ports;
+pub(crate) mod run;
+pub(crate) mod schema;
+pub(crate) mod session;
+pub(crate) mod status;
+pub(crate) mod top;
+pub(crate) mod up;
+pub(crate) mod validate;
+pub(crate) mod wait;
+pub(crate) mod watch;
+pub(crate) mod why;

@@ -1,0 +1,153 @@
+//! Waiting for a target, with a line per service that gets there or does not.
+
+use crate::context::Context;
+use crate::failure::{Failure, Outcome as Ended};
+use crate::render::{progress, status::instance};
+use muster_api::client::Lines;
+use muster_api::routes::ReadQuery;
+use muster_api::{Client, ClientError, exit};
+use muster_engine::documents::{AcceptedDocument, EventDocument, Outcome, Progress, WaitRequest, WaitUntil};
+use muster_spec::EnvironmentId;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+/// A wait that survives the daemon being replaced.
+pub(crate) struct Waiting<'a> {
+    context: &'a Context,
+    id: EnvironmentId,
+    request: WaitRequest,
+    lines: Lines<Progress>,
+    jobs: BTreeSet<String>,
+}
+
+/// How often a lost connection is made anew without anything having been told in between.
+const RECONNECTS: u32 = 3;
+
+impl<'a> Waiting<'a> {
+    /// Waits for what `accepted` concerns.
+    pub(crate) async fn begin(
+        context: &'a Context,
+        client: &Client,
+        accepted: &AcceptedDocument,
+        until: WaitUntil,
+    ) -> Result<Self, Failure> {
+        let id = environment_of(accepted)?;
+        let request = WaitRequest {
+            generation: accepted.generation,
+            instances: accepted.instances.clone(),
+            after: accepted.after,
+            until,
+        };
+        let lines = client.wait(&id, &request).await?;
+        let status = client.status(&id, &ReadQuery::default()).await?;
+        let jobs = status.services.iter().filter(|service| service.kind == "job").map(instance).collect();
+        Ok(Self { context, id, request, lines, jobs })
+    }
+
+    /// Says a change, where it is one to be said.
+    pub(crate) fn tell(&self, event: &EventDocument, started: Instant) {
+        // who asked for the end needs not be told why it ends
+        if self.request.until == WaitUntil::Down && event.to == "stopping" {
+            return;
+        }
+        let job = self.jobs.contains(&event.instance);
+        if let Some(line) = progress::line(event, job, started.elapsed(), &self.context.terminal) {
+            self.context.note(&line);
+        }
+    }
+
+    /// The next change, or the outcome. Can be cancelled while nothing has gone wrong.
+    pub(crate) async fn next(&mut self) -> Result<Progress, Failure> {
+        let mut left = RECONNECTS;
+        loop {
+            let lost = match self.lines.next().await {
+                Ok(Some(progress)) => {
+                    if let Progress::Event(event) = &progress {
+                        self.request.after = event.seq;
+                    }
+                    return Ok(progress);
+                }
+                Ok(None) => None,
+                Err(error) if error.is_broken() => Some(error),
+                Err(error) => return Err(error.into()),
+            };
+            if left == 0 {
+                return Err(lost.map_or_else(|| ended_early(&self.id), Failure::from));
+            }
+            left -= 1;
+            // the daemon ended or was replaced; what runs goes on, and so does the wait
+            let client = self.context.client()?;
+            self.lines = client.wait(&self.id, &self.request).await?;
+        }
+    }
+
+    /// Until the outcome, with progress on standard error.
+    pub(crate) async fn outcome(&mut self, started: Instant) -> Result<Outcome, Failure> {
+        loop {
+            match self.next().await? {
+                Progress::Event(event) => self.tell(&event, started),
+                Progress::Outcome(outcome) => return Ok(outcome),
+            }
+        }
+    }
+}
+
+fn ended_early(id: &EnvironmentId) -> Failure {
+    let message = format!("the daemon ended the wait for `{id}` without an outcome");
+    Failure::new("daemon::connection_lost", exit::DAEMON, message, "`muster status` shows what is")
+}
+
+/// The environment of an answer.
+pub(crate) fn environment_of(accepted: &AcceptedDocument) -> Result<EnvironmentId, Failure> {
+    accepted.environment.parse().map_err(|error: muster_spec::IdentityError| {
+        let help = "run `muster daemon upgrade` so that the daemon and this command are of one version";
+        Failure::new("daemon::not_understood", exit::DAEMON, error.to_string(), help)
+    })
+}
+
+/// Waits until a target is met and says how it went. `timeout` ends the wait, not what it waits for.
+pub(crate) async fn finish(
+    context: &Context,
+    client: &Client,
+    accepted: &AcceptedDocument,
+    until: WaitUntil,
+    timeout: Option<Duration>,
+) -> Ended {
+    let started = Instant::now();
+    let mut waiting = Waiting::begin(context, client, accepted, until).await?;
+    let outcome = match timeout {
+        None => waiting.outcome(started).await?,
+        Some(limit) => match tokio::time::timeout(limit, waiting.outcome(started)).await {
+            Ok(outcome) => outcome?,
+            Err(_) => return Err(timed_out(context, limit)),
+        },
+    };
+    conclude(context, &outcome)
+}
+
+fn timed_out(context: &Context, limit: Duration) -> Failure {
+    let message = format!("not there after {}", crate::human::duration(limit.as_secs_f64()));
+    context.note("what was started goes on; `muster down` ends it");
+    Failure::new(
+        "wait::timeout",
+        exit::TIMEOUT,
+        message,
+        "`muster why all` says what is missing, `muster logs` what it wrote",
+    )
+}
+
+/// Says an outcome; the exit code is its truth.
+pub(crate) fn conclude(context: &Context, outcome: &Outcome) -> Ended {
+    if context.global.json {
+        context.print_json(outcome)?;
+    } else if outcome.result != "met" {
+        context.complain(&progress::failures(outcome, &context.terminal));
+    }
+    let failed = if outcome.result == "met" { exit::OK } else { exit::FAILED };
+    Ok(outcome.code.unwrap_or(failed))
+}
+
+/// Whether an error only says that there is nothing of that name.
+pub(crate) fn is_unknown(error: &ClientError) -> bool {
+    matches!(error, ClientError::Refused(document) if document.exit == exit::NOT_FOUND)
+}

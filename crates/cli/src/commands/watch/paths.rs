@@ -1,0 +1,118 @@
+//! The watched folders, and what changed in them.
+
+use super::rules::Rule;
+use crate::failure::Failure;
+use ignore::WalkBuilder;
+use ignore::gitignore::{Gitignore, GitignoreBuilder};
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// How many events may wait; more come from a checkout, and then the first of them tell enough.
+const EVENT_QUEUE: usize = 4096;
+
+/// Folders that are watched, each by itself: what git ignores costs nothing.
+pub(super) struct Watched {
+    root: PathBuf,
+    watcher: RecommendedWatcher,
+    events: mpsc::Receiver<Event>,
+    known: BTreeSet<PathBuf>,
+    ignored: Gitignore,
+    /// Files that the rules match now.
+    pub(super) files: usize,
+}
+
+fn failed(path: &Path, error: &notify::Error) -> Failure {
+    let help = "raise fs.inotify.max_user_watches, or narrow the rules; `muster doctor` shows the limits";
+    Failure::new("cli::io", muster_api::exit::FAILED, format!("`{}` cannot be watched: {error}", path.display()), help)
+}
+
+impl Watched {
+    /// Watches every folder below `root` in which something could match.
+    pub(super) fn begin(root: &Path, rules: &[Rule]) -> Result<Self, Failure> {
+        let (send, events) = mpsc::channel(EVENT_QUEUE);
+        let handler = move |event: notify::Result<Event>| {
+            if let Ok(event) = event {
+                let _ = send.try_send(event);
+            }
+        };
+        let watcher = notify::recommended_watcher(handler).map_err(|error| failed(root, &error))?;
+        let mut ignored = GitignoreBuilder::new(root);
+        // a missing file ignores nothing
+        let _ = ignored.add(root.join(".gitignore"));
+        let ignored = ignored.build().unwrap_or_else(|_| Gitignore::empty());
+        let mut watched = Self { root: root.to_owned(), watcher, events, known: BTreeSet::new(), ignored, files: 0 };
+        let found = watched.add(root)?;
+        watched.files = found.iter().filter(|path| matched(path, root, rules)).count();
+        Ok(watched)
+    }
+
+    /// Folders that are watched.
+    pub(super) fn folders(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Watches `folder` and those below; the files in them come back.
+    fn add(&mut self, folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+        let mut files = Vec::new();
+        let walk =
+            WalkBuilder::new(folder).hidden(false).require_git(false).filter_entry(|e| e.file_name() != ".git").build();
+        for entry in walk.flatten() {
+            let path = entry.into_path();
+            if !path.is_dir() {
+                files.push(path);
+            } else if self.known.insert(path.clone()) {
+                self.watcher.watch(&path, RecursiveMode::NonRecursive).map_err(|error| failed(&path, &error))?;
+            }
+        }
+        Ok(files)
+    }
+
+    /// The paths that changed, once nothing more came for `quiet`.
+    pub(super) async fn changed(&mut self, quiet: Duration) -> BTreeSet<PathBuf> {
+        let mut changed = BTreeSet::new();
+        loop {
+            let event = match changed.is_empty() {
+                true => self.events.recv().await,
+                false => match tokio::time::timeout(quiet, self.events.recv()).await {
+                    Ok(event) => event,
+                    Err(_) => return changed,
+                },
+            };
+            let Some(event) = event else { std::future::pending().await };
+            changed.extend(self.paths_of(event));
+        }
+    }
+
+    fn paths_of(&mut self, event: Event) -> Vec<PathBuf> {
+        if matches!(event.kind, EventKind::Access(_)) {
+            return Vec::new();
+        }
+        let mut paths = Vec::new();
+        for path in event.paths {
+            let folder = path.is_dir();
+            if self.is_ignored(&path, folder) {
+                continue;
+            }
+            // what was written into a new folder before it was watched counts, too
+            if folder && !self.known.contains(&path) {
+                paths.extend(self.add(&path).unwrap_or_default());
+            } else if !folder {
+                self.known.remove(&path);
+                paths.push(path);
+            }
+        }
+        paths
+    }
+
+    fn is_ignored(&self, path: &Path, folder: bool) -> bool {
+        let Ok(inner) = path.strip_prefix(&self.root) else { return true };
+        inner.starts_with(".git") || self.ignored.matched_path_or_any_parents(inner, folder).is_ignore()
+    }
+}
+
+fn matched(path: &Path, root: &Path, rules: &[Rule]) -> bool {
+    path.strip_prefix(root).is_ok_and(|path| rules.iter().any(|rule| rule.matches(path)))
+}

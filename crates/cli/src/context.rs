@@ -1,0 +1,132 @@
+//! What every command has at hand: options, folders, the environment it means, the daemon.
+
+use crate::cli::Global;
+use crate::failure::Failure;
+use crate::term::Terminal;
+use muster_api::daemon::{self, Paths};
+use muster_api::{Client, exit};
+use muster_config::{Disk, Host};
+use muster_engine::documents::ErrorDocument;
+use muster_spec::{EnvironmentId, EnvironmentName};
+use serde::Serialize;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// What every command has at hand.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// Options of every command.
+    pub(crate) global: Global,
+    /// What the terminal can do.
+    pub(crate) terminal: Terminal,
+}
+
+impl Context {
+    /// Standard output, locked.
+    pub(crate) fn out(&self) -> std::io::StdoutLock<'static> {
+        std::io::stdout().lock()
+    }
+
+    /// Writes a text that ends with a newline.
+    pub(crate) fn print(&self, text: &str) -> Result<(), Failure> {
+        let mut out = self.out();
+        out.write_all(text.as_bytes())?;
+        if !text.ends_with('\n') && !text.is_empty() {
+            out.write_all(b"\n")?;
+        }
+        Ok(out.flush()?)
+    }
+
+    /// One JSON document.
+    pub(crate) fn print_json(&self, document: &impl Serialize) -> Result<(), Failure> {
+        let mut out = self.out();
+        serde_json::to_writer(&mut out, document).map_err(std::io::Error::from)?;
+        out.write_all(b"\n")?;
+        Ok(out.flush()?)
+    }
+
+    /// The document with `--json`, else the text.
+    pub(crate) fn answer<T: Serialize>(&self, document: &T, text: impl FnOnce(&T) -> String) -> Result<(), Failure> {
+        if self.global.json { self.print_json(document) } else { self.print(&text(document)) }
+    }
+
+    /// A note on standard error, unless `--quiet`.
+    pub(crate) fn note(&self, text: &str) {
+        if !self.global.quiet {
+            let _ = writeln!(std::io::stderr().lock(), "{text}");
+        }
+    }
+
+    /// What went wrong, on standard error, also with `--quiet`.
+    pub(crate) fn complain(&self, text: &str) {
+        let _ = writeln!(std::io::stderr().lock(), "{text}");
+    }
+
+    /// The folder that the command was called in.
+    pub(crate) fn cwd(&self) -> Result<PathBuf, Failure> {
+        std::env::current_dir().map_err(|error| Failure::io("the current folder cannot be used", &error))
+    }
+
+    /// The stack's first file: the one given, else found upward.
+    pub(crate) fn first_file(&self) -> Result<PathBuf, Failure> {
+        let cwd = self.cwd()?;
+        if let Some(file) = self.global.files.first() {
+            return Ok(Disk.canonical(&cwd.join(file)));
+        }
+        let found = muster_config::discover(&cwd, &Disk).ok_or_else(|| {
+            let message = format!("no `muster.yaml` in `{}` or above it", cwd.display());
+            let help = "`muster init` writes a first one from what is found here; `--file FILE` names another";
+            Failure::new("config::no_file", exit::CONFIG, message, help)
+        })?;
+        Ok(Disk.canonical(&found))
+    }
+
+    /// The environment's name that was chosen: `--env`, `MUSTER_ENV`, or the worktree's.
+    pub(crate) fn chosen_environment(&self, root: &Path) -> Result<Option<EnvironmentName>, Failure> {
+        let Some(text) = self.global.env.as_deref().filter(|text| !text.is_empty()) else {
+            return Ok(muster_config::worktree_name(root, |path| std::fs::read_to_string(path).ok()));
+        };
+        let wrong = |error| Failure::usage(format!("--env: {error}"), "`muster env list` shows the environments");
+        EnvironmentName::new(text).map(Some).map_err(wrong)
+    }
+
+    /// The environment that this command means. Does not read the whole stack, so that it works while a file is wrong.
+    pub(crate) fn environment(&self) -> Result<EnvironmentId, Failure> {
+        let file = self.first_file()?;
+        let root = file.parent().unwrap_or(Path::new("/"));
+        let root = if crate::files::is_foreign(&file) { Disk.canonical(&self.cwd()?) } else { root.to_owned() };
+        let name = match self.chosen_environment(&root)? {
+            Some(name) => name,
+            None => default_environment(&file)?,
+        };
+        Ok(muster_config::environment_id(&root, &name))
+    }
+
+    /// A client of the daemon; starts one when none runs.
+    pub(crate) fn client(&self) -> Result<Client, Failure> {
+        Ok(daemon::connect(&Paths::open()?, &own_binary()?)?)
+    }
+
+    /// Prints a warning to standard error.
+    pub(crate) fn warn(&self, document: &ErrorDocument) {
+        let word = self.terminal.err_style("warning:", anstyle::AnsiColor::Yellow);
+        let help = document.help.as_ref().map(|help| format!("\n  {help}")).unwrap_or_default();
+        self.note(&format!("{word} {}{help}", document.message));
+    }
+}
+
+/// The binary that runs.
+pub(crate) fn own_binary() -> Result<PathBuf, Failure> {
+    std::env::current_exe().map_err(|error| Failure::io("the path of this binary is not known", &error))
+}
+
+/// `default_environment:` of the file's first level, else `local`.
+fn default_environment(file: &Path) -> Result<EnvironmentName, Failure> {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let named = text.lines().find_map(|line| line.strip_prefix("default_environment:"));
+    let named = named.map(|rest| rest.split(" #").next().unwrap_or(rest).trim().trim_matches(['"', '\'']));
+    let name = named.filter(|name| !name.is_empty()).unwrap_or("local");
+    EnvironmentName::new(name).map_err(|error| {
+        Failure::new("config::bad_name", exit::CONFIG, format!("default_environment: {error}"), "give it another name")
+    })
+}

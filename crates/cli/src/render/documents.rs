@@ -1,0 +1,211 @@
+//! The smaller documents as text.
+
+use crate::human;
+use crate::render::status::instance;
+use crate::render::table::table;
+use crate::term::Terminal;
+use anstyle::AnsiColor;
+use muster_engine::documents::{
+    BuildDocument, EnvironmentDocument, EventDocument, HealthDocument, PlanDocument, PortsDocument, ServiceHealth,
+    StatusDocument, WhyDocument,
+};
+
+/// What each probe said.
+pub(crate) fn health(document: &HealthDocument, terminal: &Terminal) -> String {
+    if document.services.is_empty() {
+        return "no services\n".into();
+    }
+    document.services.iter().map(|service| health_of(service, terminal)).collect()
+}
+
+fn health_of(service: &ServiceHealth, terminal: &Terminal) -> String {
+    let colour = if service.ok { AnsiColor::Green } else { AnsiColor::Red };
+    let mark = terminal.style(terminal.mark(service.ok), colour);
+    let mut text = format!("{mark} {} {}\n", service.name, service.state);
+    for check in &service.checks {
+        let said = match (&check.reason, check.ok) {
+            (_, true) => format!("ok in {}", human::duration(check.took_ms / 1000.0)),
+            (Some(reason), false) => reason.clone(),
+            (None, false) => "failed".into(),
+        };
+        text.push_str(&format!("    {} {}: {said}\n", check.role, check.check));
+    }
+    if let Some(details) = &service.details {
+        let pretty = serde_json::to_string_pretty(details).unwrap_or_default();
+        pretty.lines().for_each(|line| text.push_str(&format!("    {line}\n")));
+    }
+    if let Some(error) = &service.details_error {
+        text.push_str(&format!("    no details: {error}\n"));
+    }
+    text
+}
+
+/// From each instance to the root cause.
+pub(crate) fn why(document: &WhyDocument, terminal: &Terminal) -> String {
+    let mut text = String::new();
+    for service in &document.services {
+        text.push_str(&format!("{} is {}\n", service.name, terminal.state(&service.state)));
+        for (depth, link) in service.chain.iter().enumerate() {
+            let indent = "  ".repeat(depth + 1);
+            let at = link.at.as_deref().map(|at| format!(" ({})", human::clock(at))).unwrap_or_default();
+            let arrow = if terminal.unicode { "└─" } else { "`-" };
+            text.push_str(&format!("{indent}{arrow} {}: {}{at}\n", link.instance, link.sentence));
+            if let Some(next) = &link.next {
+                text.push_str(&format!("{indent}   next: {next}\n"));
+            }
+        }
+    }
+    text
+}
+
+/// What `up` would do, and why.
+pub(crate) fn plan(document: &PlanDocument, terminal: &Terminal) -> String {
+    let due: Vec<_> = document.changes.iter().filter(|change| change.action != "none").collect();
+    let same = document.changes.len() - due.len();
+    if due.is_empty() {
+        return format!("nothing to do: {} as wanted\n", human::count(same, "service"));
+    }
+    let mut text = String::new();
+    for change in due {
+        let colour = match change.action.as_str() {
+            "start" => AnsiColor::Green,
+            "stop" => AnsiColor::Red,
+            _other => AnsiColor::Yellow,
+        };
+        text.push_str(&format!("{} {}\n", terminal.style(&format!("{:8}", change.action), colour), change.service));
+        for reason in &change.reasons {
+            let said = match (&reason.from, &reason.to) {
+                (Some(from), Some(to)) => format!("{from} -> {to}"),
+                (None, Some(to)) => format!("now {to}"),
+                (Some(from), None) => format!("no longer {from}"),
+                (None, None) => "changed".into(),
+            };
+            text.push_str(&format!("         {}: {said}\n", reason.field));
+        }
+    }
+    if same > 0 {
+        text.push_str(&format!("{} as wanted\n", human::count(same, "service")));
+    }
+    text
+}
+
+/// One entry of the history.
+pub(crate) fn event(event: &EventDocument, terminal: &Terminal) -> String {
+    let to = terminal.state(&event.to);
+    let arrow = if terminal.unicode { "→" } else { "->" };
+    format!("{} {} {} {arrow} {to}: {}\n", human::clock(&event.at), event.instance, event.from, event.cause)
+}
+
+/// Who listens where.
+pub(crate) fn ports(document: &PortsDocument, terminal: &Terminal) -> String {
+    if document.ports.is_empty() {
+        return "no ports\n".into();
+    }
+    let rows = document.ports.iter().map(|port| {
+        let owner = port.owner.clone();
+        let listens = if port.listening { owner.unwrap_or_else(|| "yes".into()) } else { "no".into() };
+        vec![port.port.to_string(), port.instance.clone(), port.name.clone(), listens]
+    });
+    table(&["PORT", "SERVICE", "NAME", "LISTENS"], &rows.collect::<Vec<_>>(), terminal)
+}
+
+/// What runs, the largest use first.
+pub(crate) fn top(document: &StatusDocument, terminal: &Terminal) -> String {
+    let mut running: Vec<_> =
+        document.services.iter().filter(|s| s.memory_bytes.is_some() || s.pid.is_some()).collect();
+    running.sort_by(|a, b| b.cpu_percent.unwrap_or(0.0).total_cmp(&a.cpu_percent.unwrap_or(0.0)));
+    let cpu: f64 = running.iter().filter_map(|s| s.cpu_percent).sum();
+    let memory: u64 = running.iter().filter_map(|s| s.memory_bytes).sum();
+    let rows = running.iter().map(|service| {
+        vec![
+            instance(service),
+            service.pid.map(|pid| pid.to_string()).unwrap_or_default(),
+            service.cpu_percent.map(|cpu| format!("{cpu:.1}%")).unwrap_or_default(),
+            service.memory_bytes.map(human::bytes).unwrap_or_default(),
+            service.uptime_s.map(human::duration).unwrap_or_default(),
+        ]
+    });
+    let body = table(&["NAME", "PID", "CPU", "MEMORY", "UPTIME"], &rows.collect::<Vec<_>>(), terminal);
+    let running = human::count(running.len(), "service");
+    format!("{running} use {cpu:.1}% of a core and {}\n{body}", human::bytes(memory))
+}
+
+/// What was built.
+pub(crate) fn builds(document: &BuildDocument, terminal: &Terminal) -> String {
+    let mut text = String::new();
+    for build in &document.builds {
+        let took = human::duration(build.took_ms as f64 / 1000.0);
+        let line = match build.result.as_str() {
+            "built" => format!("{} {} built in {took}", terminal.mark(true), build.service),
+            "up_to_date" => format!("{} {} is up to date", terminal.mark(true), build.service),
+            "none" => format!("  {} has no build step", build.service),
+            _failed => {
+                let reason = build.reason.as_deref().unwrap_or("no reason was given");
+                format!("{} {} failed after {took}: {reason}", terminal.mark(false), build.service)
+            }
+        };
+        text.push_str(&format!("{line}\n"));
+    }
+    text
+}
+
+/// Every environment.
+pub(crate) fn environments(environments: &[EnvironmentDocument], terminal: &Terminal) -> String {
+    if environments.is_empty() {
+        return "no environments; `muster up` makes the first\n".into();
+    }
+    let rows = environments.iter().map(|e| {
+        let ports = e.port_base.map(|base| match e.port_block {
+            Some(block) if block > 0 => format!("{base}-{}", base.saturating_add(block - 1)),
+            Some(_) | None => base.to_string(),
+        });
+        let running = format!("{}/{}", e.running, e.wanted);
+        vec![e.name.clone(), e.stack.clone(), running, ports.unwrap_or_default(), e.id.clone(), e.root.clone()]
+    });
+    table(&["NAME", "STACK", "RUNNING", "PORTS", "ID", "FOLDER"], &rows.collect::<Vec<_>>(), terminal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use muster_engine::documents::{PlannedChange, PlannedReason, WhyLink, WhyService};
+
+    #[test]
+    fn a_plan_names_fields() {
+        let reason = PlannedReason { field: "env.X".into(), from: Some("a".into()), to: Some("b".into()) };
+        let change = |service: &str, action: &str, reasons| PlannedChange {
+            service: service.into(),
+            action: action.into(),
+            reasons,
+        };
+        let changes = vec![change("api", "restart", vec![reason]), change("db", "none", vec![])];
+        let document = PlanDocument { schema: String::new(), changes };
+        insta::assert_snapshot!(plan(&document, &Terminal::default()), @r"
+        restart  api
+                 env.X: a -> b
+        1 service as wanted
+        ");
+    }
+
+    #[test]
+    fn why_goes_to_the_root() {
+        let link = |instance: &str, sentence: &str, next: Option<&str>| WhyLink {
+            instance: instance.into(),
+            sentence: sentence.into(),
+            at: None,
+            next: next.map(Into::into),
+        };
+        let chain = vec![
+            link("api", "waits until `db` is ready", None),
+            link("db", "exited with code 1", Some("muster logs db")),
+        ];
+        let services = vec![WhyService { name: "api".into(), state: "waiting".into(), chain }];
+        let document = WhyDocument { schema: String::new(), services };
+        insta::assert_snapshot!(why(&document, &Terminal::default()), @r"
+        api is waiting
+          `- api: waits until `db` is ready
+            `- db: exited with code 1
+               next: muster logs db
+        ");
+    }
+}

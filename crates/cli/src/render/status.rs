@@ -1,0 +1,106 @@
+//! The status table.
+
+use crate::human;
+use crate::render::table;
+use crate::term::Terminal;
+use muster_engine::documents::{ServiceStatus, StatusDocument};
+
+/// `name`, or `name#2` for the others of several.
+pub(crate) fn instance(service: &ServiceStatus) -> String {
+    if service.replica > 1 { format!("{}#{}", service.name, service.replica) } else { service.name.clone() }
+}
+
+/// A row per instance, and what is wrong with the whole below.
+fn table_of(document: &StatusDocument, terminal: &Terminal) -> String {
+    let heads = ["NAME", "GROUP", "STATE", "RUNTIME", "PID", "PORTS", "UPTIME", "RESTARTS", "CPU", "MEMORY", "REASON"];
+    let rows: Vec<Vec<String>> = document.services.iter().map(row).collect();
+    table::table(&heads, &rows, terminal)
+}
+
+fn row(service: &ServiceStatus) -> Vec<String> {
+    let mut reasons: Vec<String> = service.reason.clone().into_iter().collect();
+    if !service.stale.is_empty() {
+        reasons.push(format!("runs with old: {}", service.stale.join(", ")));
+    }
+    let place = service.pid.map(|pid| pid.to_string()).or_else(|| service.container.clone());
+    let runs = place.is_some();
+    // what does not run listens nowhere; `--json` and `muster ports` still say where it would
+    let ports = service.ports.iter().filter(|_| runs).map(|(name, port)| format!("{name}:{port}"));
+    vec![
+        instance(service),
+        service.group.clone().unwrap_or_default(),
+        service.state.clone(),
+        service.host.as_ref().map_or_else(|| service.runtime.clone(), |host| format!("{} {host}", service.runtime)),
+        place.unwrap_or_default(),
+        ports.collect::<Vec<_>>().join(" "),
+        service.uptime_s.filter(|_| service.pid.is_some()).map(human::duration).unwrap_or_default(),
+        if service.restarts > 0 { service.restarts.to_string() } else { String::new() },
+        service.cpu_percent.map(|cpu| format!("{cpu:.1}%")).unwrap_or_default(),
+        service.memory_bytes.map(human::bytes).unwrap_or_default(),
+        reasons.join("; "),
+    ]
+}
+
+/// The table under the names of stack and environment.
+pub(crate) fn table(document: &StatusDocument, terminal: &Terminal) -> String {
+    let title = format!("{} in {}", document.stack, document.environment);
+    if document.services.is_empty() {
+        return format!("{title}: no services\n");
+    }
+    let good = document.services.iter().filter(|s| s.ready || s.state == "done").count();
+    let counted = format!("{good} of {} ready or done", document.services.len());
+    format!("{title}: {counted}\n{}", table_of(document, terminal))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn service(name: &str, state: &str) -> ServiceStatus {
+        serde_json::from_value(serde_json::json!({
+            "name": name, "replica": 1, "group": null, "kind": "service", "runtime": "process", "wanted": "up",
+            "state": state, "ready": state == "ready", "healthy": state == "ready",
+            "pid": (state == "ready").then_some(4242), "container": null, "host": null,
+            "started_at": null, "uptime_s": 9240.0, "run": 1, "generation": 1, "restarts": 0, "exit": null,
+            "ports": {"grpc": 50051}, "addresses": {}, "reason": null, "stale": [],
+            "cpu_percent": null, "memory_bytes": null, "settled": true, "log_dir": null,
+        }))
+        .unwrap()
+    }
+
+    fn document() -> StatusDocument {
+        let mut failed = service("api", "failed");
+        failed.reason = Some("exited with code 1, 5 times within 60s".into());
+        failed.restarts = 5;
+        let services = vec![service("memory", "ready"), failed];
+        let (stack, environment) = ("gladys".into(), "local".into());
+        StatusDocument { schema: "muster.status.v1".into(), stack, environment, generation: 1, services }
+    }
+
+    #[test]
+    fn a_pipe_has_no_width() {
+        insta::assert_snapshot!(table(&document(), &Terminal::default()), @r"
+        gladys in local: 1 of 2 ready or done
+        NAME    STATE   RUNTIME  PID   PORTS       UPTIME  RESTARTS  REASON
+        memory  ready   process  4242  grpc:50051  2h 34m
+        api     failed  process                            5         exited with code 1, 5 times within 60s
+        ");
+    }
+
+    #[test]
+    fn a_terminal_is_not_overrun() {
+        let terminal = Terminal { width: Some(80), ..Terminal::default() };
+        let text = table(&document(), &terminal);
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    }
+
+    #[test]
+    fn colours_change_no_character() {
+        let plain = table(&document(), &Terminal::default());
+        let coloured = table(&document(), &Terminal { out_colour: true, ..Terminal::default() });
+        assert!(coloured.contains("\x1b[32mready\x1b[0m"));
+        assert!(coloured.contains("\x1b[31mfailed\x1b[0m"));
+        let stripped = coloured.replace("\x1b[32m", "").replace("\x1b[31m", "").replace("\x1b[0m", "");
+        assert_eq!(stripped, plain);
+    }
+}

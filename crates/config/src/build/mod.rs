@@ -1,0 +1,208 @@
+//! The merged and interpolated tree to a [`Stack`].
+//!
+//! ```text
+//!  services ──► variants ─► runtime ─► everything else     references are only noted
+//!  then: names clash? needs, cycles, ports, databases, tests, profiles, references   everybody is known
+//! ```
+
+mod command;
+mod data;
+mod needs;
+mod policy;
+mod ports;
+mod probe;
+mod read;
+mod runtime;
+mod service;
+mod verify;
+
+pub(crate) use probe::default_ready;
+
+use crate::environment::fitting;
+use crate::include::Reader;
+use crate::problem::Code;
+use crate::tree::{Map, Node, Span};
+use crate::variables::Values;
+use indexmap::IndexMap;
+use muster_spec::{EnvironmentName, RuntimeKind, ServiceName, ServiceSpec, Stack, StackName};
+use read::{Cx, entries};
+use runtime::{Choice, Doubt};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+/// What the caller chose.
+pub(crate) struct Chosen<'a> {
+    pub(crate) environment: EnvironmentName,
+    pub(crate) root: PathBuf,
+    pub(crate) files: Vec<PathBuf>,
+    pub(crate) runtimes: &'a [(String, RuntimeKind)],
+    pub(crate) overlay_runtimes: &'a Map,
+    pub(crate) environment_runtime: Option<&'a Node>,
+    pub(crate) available: Option<&'a BTreeSet<RuntimeKind>>,
+    pub(crate) only: Option<&'a muster_spec::Selector>,
+    pub(crate) env: &'a BTreeMap<String, String>,
+}
+
+/// Builds the stack; problems are in the reader's report.
+pub(crate) fn build(tree: &Node, chosen: &Chosen<'_>, values: &Values<'_>, reader: &mut Reader<'_>) -> Stack {
+    let mut file_env = file_envs(tree, reader);
+    let Reader { sources, report, .. } = reader;
+    let mut cx = Cx { report, sources, root: &chosen.root, used: Vec::new(), service: None };
+    let name = stack_name(&mut cx, tree, chosen);
+    let nodes = service_nodes(&mut cx, tree);
+    let command = commanded(&mut cx, chosen, &nodes);
+    let choice = Choice {
+        command: &command,
+        overlay: chosen.overlay_runtimes,
+        environment: chosen.environment_runtime,
+        available: chosen.available,
+    };
+    let mut services: IndexMap<ServiceName, ServiceSpec> = IndexMap::with_capacity(nodes.len());
+    let mut doubts: Vec<Doubt> = Vec::new();
+    for (name, (key_span, node)) in &nodes {
+        cx.service = Some(name.clone());
+        let variants = service::variants(&mut cx, node);
+        no_variant(&mut cx, name, node, *key_span);
+        let (runtime, doubt) = runtime::choose(&mut cx, name, (node, *key_span), &variants, &choice);
+        doubts.extend(doubt);
+        let file_env = file_env.remove(name.as_str()).unwrap_or_default();
+        let given = service::Given { name: name.clone(), key_span: *key_span, runtime, variants, file_env };
+        services.insert(name.clone(), service::build(&mut cx, node, given, values));
+        cx.service = None;
+    }
+    let inherit = services.values().any(|service| service.inherit);
+    let names = needs::names(&services);
+    read_needs(&mut cx, &nodes, &names, &mut services);
+    let databases = data::databases(&mut cx, tree.get("databases"), &names);
+    let tests = data::tests(&mut cx, tree.get("tests"), &services, &names);
+    let stack = Stack {
+        name,
+        environment: chosen.environment.clone(),
+        root: chosen.root.clone(),
+        files: chosen.files.clone(),
+        ports: ports::plan(&mut cx, tree.get("ports")),
+        sync: data::sync(&mut cx, tree.get("sync"), &databases),
+        profiles: data::profiles(&mut cx, tree.get("profiles")),
+        services,
+        databases,
+        tests,
+        variables: values.specs(),
+        base_env: base_env(chosen.env),
+        inherited_env: if inherit { chosen.env.clone() } else { BTreeMap::new() },
+    };
+    verify::verify(&mut cx, tree, &nodes, &stack);
+    let selected = selected(&mut cx, chosen, &stack);
+    for doubt in doubts {
+        let concerns = selected.contains(&doubt.service);
+        doubt.report(&mut cx, concerns);
+    }
+    stack
+}
+
+type Nodes<'a> = IndexMap<ServiceName, (Span, &'a Node)>;
+
+fn service_nodes<'a>(cx: &mut Cx<'_>, tree: &'a Node) -> Nodes<'a> {
+    let mut nodes = IndexMap::new();
+    for (key, span, node) in entries(tree.get("services")) {
+        let name = cx.name::<ServiceName, _>(key, span);
+        nodes.extend(name.map(|name| (name, (span, node))));
+    }
+    nodes
+}
+
+fn file_envs(tree: &Node, reader: &mut Reader<'_>) -> BTreeMap<String, Vec<(String, String)>> {
+    let mut out = BTreeMap::new();
+    for (key, _, node) in entries(tree.get("services")) {
+        if node.get("env_file").is_some() {
+            out.insert(key.to_owned(), service::file_env(node, reader));
+        }
+    }
+    out
+}
+
+fn stack_name(cx: &mut Cx<'_>, tree: &Node, chosen: &Chosen<'_>) -> StackName {
+    if let Some(node) = tree.get("name")
+        && let Some(name) = cx.text(node).and_then(|text| cx.name(&text, node.span))
+    {
+        return name;
+    }
+    let folder = chosen.root.file_name().and_then(|name| name.to_str()).unwrap_or("stack");
+    StackName::new(&fitting(folder)).expect("invariant: a fitting text is a name")
+}
+
+/// `--runtime S=V`: S is a service or a group.
+fn commanded(cx: &mut Cx<'_>, chosen: &Chosen<'_>, nodes: &Nodes<'_>) -> BTreeMap<ServiceName, RuntimeKind> {
+    let mut out = BTreeMap::new();
+    for (word, kind) in chosen.runtimes {
+        let mut found = false;
+        for (name, (_, node)) in nodes {
+            let group = node.get("group").and_then(Node::as_scalar).is_some_and(|group| group.text == *word);
+            let alias = node.get("aliases").map(Node::one_or_many).unwrap_or_default();
+            let alias = alias.iter().any(|node| node.as_scalar().is_some_and(|scalar| scalar.text == *word));
+            if *name == *word.as_str() || word == "all" || group || alias {
+                out.insert(name.clone(), *kind);
+                found = true;
+            }
+        }
+        if !found {
+            cx.report.general(Code::UnknownService, format!("there is no service `{word}` to run as `{kind}`"));
+        }
+    }
+    out
+}
+
+fn no_variant(cx: &mut Cx<'_>, name: &ServiceName, node: &Node, span: Span) {
+    let offers = RuntimeKind::ALL.iter().any(|kind| node.as_map().is_some_and(|map| map.contains_key(kind.as_str())));
+    if !offers {
+        let item = cx.report.error(Code::NoVariant, span, format!("`{name}` says no way to run it"));
+        item.help("add `process: {command: ...}`, `container: {image: ...}`, `remote`, `mock` or `external`");
+    }
+}
+
+fn read_needs(
+    cx: &mut Cx<'_>,
+    nodes: &Nodes<'_>,
+    names: &BTreeMap<String, ServiceName>,
+    services: &mut IndexMap<ServiceName, ServiceSpec>,
+) {
+    let mut all = Vec::with_capacity(nodes.len());
+    for (_, node) in nodes.values() {
+        all.push(needs::needs(cx, node.get("needs"), services, names));
+    }
+    for (service, needs) in services.values_mut().zip(all) {
+        service.needs = needs;
+    }
+}
+
+/// What the selector chooses, with everything that it needs.
+fn selected(cx: &mut Cx<'_>, chosen: &Chosen<'_>, stack: &Stack) -> BTreeSet<ServiceName> {
+    let Some(only) = chosen.only else { return stack.services.keys().cloned().collect() };
+    let mut open = match only.services(stack) {
+        Ok(services) => services,
+        Err(error) => {
+            cx.report.general(Code::UnknownSelection, format!("{error}"));
+            return BTreeSet::new();
+        }
+    };
+    let mut closed = BTreeSet::new();
+    while let Some(name) = open.pop() {
+        if let Some(service) = stack.services.get(&name) {
+            open.extend(service.needs.iter().map(|need| need.service.clone()).filter(|next| !closed.contains(next)));
+        }
+        closed.insert(name);
+    }
+    closed
+}
+
+/// Variables that every service gets.
+const BASE: [&str; 8] = ["PATH", "HOME", "USER", "SHELL", "LANG", "TZ", "TMPDIR", "SSH_AUTH_SOCK"];
+
+fn base_env(env: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let base = |name: &str| BASE.contains(&name) || name.starts_with("LC_");
+    env.iter().filter(|(name, _)| base(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// Where a service's key stands, for problems that concern the whole of it.
+fn span_of(nodes: &Nodes<'_>, name: &str) -> Span {
+    nodes.get(name).map(|(span, _)| *span).unwrap_or_default()
+}

@@ -1,0 +1,305 @@
+//! Commands that bring a stack along: checked as a whole, then accepted as a whole, or refused and nothing changed.
+
+use super::actor::{Actor, Turn};
+use super::launch::Build;
+use super::message::Answer;
+use super::record::{EnvironmentRecord, write_secrets};
+use crate::clock::wall_ns;
+use crate::documents::{
+    AcceptedDocument, BuildDocument, BuildResult, ErrorDocument, PlanDocument, PlannedChange, PlannedReason, UpRequest,
+};
+use crate::errors;
+use crate::inputs;
+use crate::ports::{self, PortError, PortTable};
+use crate::resolve::{ResolveError, Resolver};
+use crate::shared::reserved;
+use muster_core::{Accepted, Command, graph, plan};
+use muster_probe::port_owner;
+use muster_spec::{EnvironmentId, InstanceId, RunId, Selector, ServiceKind, Signal, Stack};
+use muster_store::{Batch, EnvironmentRow, PortRow, SuccessRow, Write};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// A stack that can be accepted, with everything that was computed about it.
+struct Prepared {
+    accepted: Arc<Accepted>,
+    targets: BTreeSet<InstanceId>,
+    ports: PortTable,
+    inputs: HashMap<InstanceId, String>,
+}
+
+pub(super) fn unresolved(error: &ResolveError) -> ErrorDocument {
+    ErrorDocument::new("resolve::reference", 3, error.to_string()).help("`muster validate` checks the file")
+}
+
+fn port_error(error: &PortError) -> ErrorDocument {
+    let document = |code| ErrorDocument::new(code, 3, error.to_string());
+    match error {
+        PortError::Taken { number, .. } => {
+            let holder = port_owner(*number).map(|o| format!("; pid {} ({}) listens on it now", o.pid, o.command));
+            document("port::taken").help(format!(
+                "give the other environment up with `muster env rm`, or choose another port or `base`{}",
+                holder.unwrap_or_default()
+            ))
+        }
+        PortError::TooMany { .. } | PortError::Full(_) | PortError::Range { .. } => {
+            document("port::block").help("write a larger `ports: { block: N }`, or another `base`")
+        }
+    }
+}
+
+impl Actor {
+    pub(super) async fn up(&mut self, request: UpRequest, answer: Answer<AcceptedDocument>, turn: &mut Turn) {
+        let accepted = self.accept(&request).await;
+        match accepted {
+            Ok(prepared) => {
+                self.leaving = false;
+                let command = Command::Up {
+                    accepted: prepared.accepted,
+                    targets: prepared.targets,
+                    no_deps: request.no_deps,
+                    recreate: request.recreate,
+                };
+                self.command(command, answer, turn);
+            }
+            Err(error) => {
+                // An error means that the asking client is gone.
+                let _ = answer.send(Err(error));
+            }
+        }
+    }
+
+    /// Checks a stack, gives it ports, and keeps it.
+    async fn accept(&mut self, request: &UpRequest) -> Result<Prepared, ErrorDocument> {
+        let shared = Arc::clone(&self.shared);
+        let mut all = shared.ports.lock().await;
+        let prepared = self.prepare(request, &all).await?;
+        let changed = self.machine.accepted().is_none_or(|old| old.stack != prepared.accepted.stack);
+        let generation = self.machine.header().generation + 1;
+        if changed || *self.ports != prepared.ports {
+            let rows = environment_rows(&self.id, &prepared.accepted, generation, &prepared.ports);
+            self.shared.commit(rows).await.map_err(|error| errors::journal(&error))?;
+            all.insert(self.id.clone(), prepared.ports.clone());
+        }
+        drop(all);
+        write_secrets(&self.shared.paths, &self.id, &request.secrets)
+            .map_err(|error| ErrorDocument::new("journal::failed", 1, format!("cannot keep secrets: {error}")))?;
+        self.secrets = Arc::new(request.secrets.clone());
+        self.ports = Arc::new(prepared.ports.clone());
+        self.inputs.clone_from(&prepared.inputs);
+        if changed {
+            self.keep(&EnvironmentRecord::new(&prepared.accepted, generation, &prepared.ports));
+        }
+        Ok(prepared)
+    }
+
+    async fn prepare(
+        &self,
+        request: &UpRequest,
+        all: &BTreeMap<EnvironmentId, PortTable>,
+    ) -> Result<Prepared, ErrorDocument> {
+        let stack = Arc::new(request.stack.clone());
+        let selector: Selector = match &request.select {
+            Some(text) => text.parse().map_err(|error| errors::selector(&error))?,
+            None => Selector::all(),
+        };
+        let targets = selector.instances(&stack).map_err(|error| errors::selector(&error))?;
+        if let Some(cycle) = graph::find_cycle(&stack) {
+            let names: Vec<String> = cycle.iter().map(ToString::to_string).collect();
+            return Err(ErrorDocument::new("stack::cycle", 3, format!("a cycle of needs: {}", names.join(" -> "))));
+        }
+        let wanted = if request.no_deps { targets.clone() } else { graph::closure(&stack, &targets) };
+        self.available(&stack, &wanted)?;
+        let ports = ports::allocate(&stack, &self.ports, &reserved(all, &self.id), ports::can_bind);
+        let ports = ports.map_err(|error| port_error(&error))?;
+        let resolver = Resolver {
+            id: &self.id,
+            stack: &stack,
+            ports: &ports,
+            secrets: &request.secrets,
+            folders: RefCell::default(),
+            paths: &self.shared.paths,
+        };
+        let mut hashes = BTreeMap::new();
+        for instance in stack.instances() {
+            let known =
+                stack.services.get(&instance.service).is_some_and(|s| self.shared.runtimes.get(s.runtime).is_some());
+            if known {
+                let run = RunId { environment: self.id.clone(), instance: instance.clone(), number: 0, step: None };
+                let spec = resolver.spec(&run).map_err(|error| unresolved(&error))?;
+                if wanted.contains(&instance) {
+                    self.possible(&instance, &spec)?;
+                }
+                hashes.insert(instance, spec.hash);
+            }
+        }
+        let (inputs, satisfied) = self.satisfied(&stack, &hashes).await?;
+        Ok(Prepared { accepted: Arc::new(Accepted { stack, hashes, satisfied }), targets, ports, inputs })
+    }
+
+    /// Every wanted service has a runtime that is here.
+    fn available(&self, stack: &Stack, wanted: &BTreeSet<InstanceId>) -> Result<(), ErrorDocument> {
+        let names: BTreeSet<_> = wanted.iter().map(|instance| &instance.service).collect();
+        for service in names.into_iter().filter_map(|name| stack.services.get(name)) {
+            if self.shared.runtimes.get(service.runtime).is_none() {
+                let here: Vec<String> = service
+                    .variants
+                    .kinds()
+                    .iter()
+                    .filter(|k| self.shared.runtimes.get(**k).is_some())
+                    .map(ToString::to_string)
+                    .collect();
+                let help = if here.is_empty() {
+                    format!("this version runs processes of this machine: give `{}` a `process:`", service.name)
+                } else {
+                    format!("the file also offers: {}; try `--runtime {}={}`", here.join(", "), service.name, here[0])
+                };
+                let text = format!(
+                    "service `{}` should run as `{}`, which is not available here",
+                    service.name, service.runtime
+                );
+                return Err(ErrorDocument::new("runtime::unavailable", 8, text).help(help));
+            }
+        }
+        Ok(())
+    }
+
+    /// The runtime can do what the service asks for.
+    fn possible(&self, instance: &InstanceId, spec: &muster_spec::InstanceSpec) -> Result<(), ErrorDocument> {
+        let problems = self.shared.runtimes.get(spec.runtime).map(|runtime| runtime.validate(spec)).unwrap_or_default();
+        if problems.is_empty() {
+            return Ok(());
+        }
+        let all: Vec<String> = problems.iter().map(|p| format!("`{}`: {}", p.field, p.message)).collect();
+        Err(ErrorDocument::new("runtime::unsupported", 8, format!("service `{instance}`: {}", all.join("; "))))
+    }
+
+    /// Hashes the inputs of jobs, and tells which of them need not run again.
+    async fn satisfied(
+        &self,
+        stack: &Arc<Stack>,
+        hashes: &BTreeMap<InstanceId, String>,
+    ) -> Result<(HashMap<InstanceId, String>, BTreeSet<InstanceId>), ErrorDocument> {
+        let (mut all, mut satisfied) = (HashMap::new(), BTreeSet::new());
+        for job in stack.services.values().filter(|s| s.kind == ServiceKind::Job && !s.inputs.is_empty()) {
+            let (root, globs) = (stack.root.clone(), job.inputs.clone());
+            let hashed = tokio::task::spawn_blocking(move || inputs::hash(&root, &globs)).await;
+            let hashed = hashed.map_err(|_| errors::closing())?;
+            let hash = hashed.map_err(|error| ErrorDocument::new("resolve::inputs", 3, error.to_string()))?;
+            for instance in stack.instances_of(job) {
+                let known = self.shared.store.success(&self.id, &instance.to_string()).ok().flatten();
+                let same = |row: &SuccessRow| row.inputs_hash == hash && hashes.get(&instance) == Some(&row.spec_hash);
+                if known.as_ref().is_some_and(same) {
+                    satisfied.insert(instance.clone());
+                }
+                all.insert(instance, hash.clone());
+            }
+        }
+        Ok((all, satisfied))
+    }
+
+    pub(super) async fn plan(&self, request: &UpRequest) -> Result<PlanDocument, ErrorDocument> {
+        let all = self.shared.ports.lock().await;
+        let prepared = self.prepare(request, &all).await?;
+        let views: Vec<_> = self.machine.views().collect();
+        let current = plan::Current { accepted: self.machine.accepted().map(AsRef::as_ref), views: &views };
+        let changes = plan::plan(current, &prepared.accepted, &prepared.targets);
+        let reason = |change: &plan::FieldChange| PlannedReason {
+            field: change.field.clone(),
+            from: change.from.clone(),
+            to: change.to.clone(),
+        };
+        let changes = changes.iter().map(|change| PlannedChange {
+            service: change.instance.to_string(),
+            action: change.action.as_str().to_owned(),
+            reasons: change.reasons.iter().map(reason).collect(),
+        });
+        Ok(PlanDocument { schema: "muster.plan.v1".to_owned(), changes: changes.collect() })
+    }
+
+    pub(super) fn signal_all(
+        &self,
+        instances: &BTreeSet<InstanceId>,
+        signal: Signal,
+        answer: Answer<AcceptedDocument>,
+    ) {
+        let names: Vec<String> = instances.iter().map(ToString::to_string).collect();
+        let sent: Vec<bool> = instances.iter().map(|instance| self.signal_now(instance, signal)).collect();
+        let reply = if sent.contains(&true) {
+            Ok(AcceptedDocument {
+                schema: "muster.accepted.v1".to_owned(),
+                environment: self.id.to_string(),
+                generation: self.machine.header().generation,
+                instances: names,
+                changed: Vec::new(),
+                after: 0,
+            })
+        } else {
+            let text = format!("{} does not run", names.join(", "));
+            Err(ErrorDocument::new("command::not_running", 1, text).help("see `muster status`"))
+        };
+        // An error means that the asking client is gone.
+        let _ = answer.send(reply);
+    }
+
+    /// Builds what was selected, beside whatever runs.
+    pub(super) fn build_all(&self, instances: &BTreeSet<InstanceId>, answer: Answer<BuildDocument>) {
+        let mut builds = Vec::new();
+        let services: BTreeSet<_> = instances.iter().map(|instance| instance.service.clone()).collect();
+        for service in services {
+            let instance = InstanceId::first(service.clone());
+            let number = self.machine.view(&instance).map_or(0, |view| view.run);
+            let run = self.run_id(&instance, number);
+            let build = self.resolver(|r| Build::prepare(r, &run).map_err(|error| unresolved(&error)));
+            builds.push((service, build.and_then(|build| build)));
+        }
+        let shared = Arc::clone(&self.shared);
+        tokio::spawn(async move {
+            let mut results = Vec::new();
+            for (service, build) in builds {
+                let begun = Instant::now();
+                let (result, reason) = match build {
+                    Ok(None) => ("none", None),
+                    Ok(Some(build)) => match build.run(&shared, &CancellationToken::new()).await {
+                        Ok(true) => ("built", None),
+                        Ok(false) => ("up_to_date", None),
+                        Err(reason) => ("failed", Some(reason)),
+                    },
+                    Err(error) => ("failed", Some(error.message)),
+                };
+                let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+                results.push(BuildResult { service: service.to_string(), result: result.to_owned(), reason, took_ms });
+            }
+            // An error means that the asking client is gone.
+            let _ = answer.send(Ok(BuildDocument { schema: "muster.build.v1".to_owned(), builds: results }));
+        });
+    }
+}
+
+/// Environment and ports: they survive a power cut before anything uses them.
+pub(super) fn environment_rows(id: &EnvironmentId, accepted: &Accepted, generation: u64, table: &PortTable) -> Batch {
+    let now = i64::try_from(wall_ns()).unwrap_or(i64::MAX);
+    let row = EnvironmentRow {
+        id: id.clone(),
+        root: accepted.stack.root.clone(),
+        stack_name: accepted.stack.name.clone(),
+        generation,
+        stack_json: serde_json::to_string(accepted).unwrap_or_default(),
+        port_base: table.base,
+        port_block: Some(table.block),
+        created_at: now,
+        updated_at: now,
+    };
+    let port = |((service, replica, name), number): (&ports::PortKey, &u16)| PortRow {
+        number: *number,
+        environment: id.clone(),
+        service: service.clone(),
+        replica: *replica,
+        name: name.clone(),
+    };
+    let ports = table.numbers.iter().map(port).collect();
+    vec![Write::PutEnvironment(row), Write::PutPorts { environment: id.clone(), ports }].into()
+}

@@ -1,0 +1,244 @@
+//! The way of one start: folders, ports, build, steps before, spawn. Any of it may be cancelled.
+
+use super::message::Message;
+use super::record::private_dir;
+use crate::crash;
+use crate::inputs;
+use crate::paths::Paths;
+use crate::resolve::{ResolveError, Resolver};
+use crate::shared::Shared;
+use futures::StreamExt;
+use muster_probe::port_owner;
+use muster_runtime::{Handle, Known, RuntimeEvent, StartError};
+use muster_spec::{InstanceSpec, Location, RunId};
+use muster_store::SuccessRow;
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// Others may pass through a folder, not look into it.
+const PASS: u32 = 0o011;
+
+/// What a start has to do, with nothing left to resolve.
+pub(super) struct Launch {
+    run: RunId,
+    spec: InstanceSpec,
+    /// Folders that references name: made when they are missing.
+    folders: BTreeSet<PathBuf>,
+    build: Option<Build>,
+    before: Vec<Before>,
+}
+
+/// The build step of a service.
+pub(super) struct Build {
+    run: RunId,
+    spec: InstanceSpec,
+    root: PathBuf,
+    globs: Vec<String>,
+}
+
+struct Before {
+    run: RunId,
+    spec: InstanceSpec,
+    creates: Option<PathBuf>,
+}
+
+/// A start that did not happen.
+pub(super) struct Failed {
+    /// Why, in one line.
+    pub(super) reason: String,
+    /// Trying again cannot help.
+    pub(super) permanent: bool,
+}
+
+fn again(reason: String) -> Failed {
+    Failed { reason, permanent: false }
+}
+
+fn never(reason: String) -> Failed {
+    Failed { reason, permanent: true }
+}
+
+fn step_of(run: &RunId, step: String) -> RunId {
+    RunId { step: Some(step), ..run.clone() }
+}
+
+impl Launch {
+    /// Resolves everything that a start needs.
+    pub(super) fn prepare(resolver: &Resolver<'_>, run: &RunId, rebuild: bool) -> Result<Self, ResolveError> {
+        let spec = resolver.spec(run)?;
+        let service = &resolver.stack.services[&run.instance.service];
+        let mut before = Vec::new();
+        for (n, step) in service.variants.process.iter().flat_map(|p| &p.before).enumerate() {
+            let creates =
+                step.creates.as_ref().map(|path| resolver.template(path, run, &Location::Host)).transpose()?;
+            let run = step_of(run, format!("before-{n}"));
+            before.push(Before { spec: resolver.step(&step.command, &run)?, run, creates: creates.map(PathBuf::from) });
+        }
+        let build = if rebuild { Build::prepare(resolver, run)? } else { None };
+        let folders = resolver.folders.take();
+        Ok(Self { run: run.clone(), spec, folders, build, before })
+    }
+}
+
+impl Build {
+    /// The build step of a run's service, when it has one.
+    pub(super) fn prepare(resolver: &Resolver<'_>, run: &RunId) -> Result<Option<Self>, ResolveError> {
+        let Some(build) = &resolver.stack.services[&run.instance.service].build else { return Ok(None) };
+        let run = step_of(run, "build".to_owned());
+        let mut spec = resolver.step(&build.command, &run)?;
+        spec.user = None;
+        spec.command.cwd.clone_from(&resolver.stack.root);
+        let (root, globs) = (resolver.stack.root.clone(), build.inputs.clone());
+        Ok(Some(Self { run, spec, root, globs }))
+    }
+
+    /// Builds, unless nothing changed since the last success. Gives whether it was run.
+    pub(super) async fn run(&self, shared: &Shared, cancel: &CancellationToken) -> Result<bool, String> {
+        let job = format!("build:{}", self.run.instance.service);
+        let now = self.inputs_hash().await?;
+        let known = shared.store.success(&self.run.environment, &job).ok().flatten();
+        let same = |row: &SuccessRow| Some(&row.inputs_hash) == now.as_ref() && row.spec_hash == self.spec_hash();
+        if known.as_ref().is_some_and(same) {
+            return Ok(false);
+        }
+        step(shared, &self.run, &self.spec, cancel).await.map_err(|reason| format!("build failed: {reason}"))?;
+        if let Some(inputs_hash) = now {
+            let at = i64::try_from(crate::clock::wall_ns()).unwrap_or(i64::MAX);
+            let environment = self.run.environment.clone();
+            let row = SuccessRow { environment, job, spec_hash: self.spec_hash(), inputs_hash, at };
+            let written = shared.commit(muster_store::Write::PutSuccess(row).into()).await;
+            written.map_err(|error| error.to_string())?;
+        }
+        Ok(true)
+    }
+
+    fn spec_hash(&self) -> String {
+        self.spec.command.argv.join("\0")
+    }
+
+    async fn inputs_hash(&self) -> Result<Option<String>, String> {
+        if self.globs.is_empty() {
+            return Ok(None);
+        }
+        let (root, globs) = (self.root.clone(), self.globs.clone());
+        let hashed = tokio::task::spawn_blocking(move || inputs::hash(&root, &globs)).await;
+        match hashed {
+            Ok(Ok(hash)) => Ok(Some(hash)),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("hashing the inputs was ended".to_owned()),
+        }
+    }
+}
+
+/// Does it all, in order.
+pub(super) async fn run(
+    shared: &Shared,
+    launch: &Launch,
+    cancel: &CancellationToken,
+    mailbox: &mpsc::Sender<Message>,
+) -> Result<Handle, Failed> {
+    for folder in &launch.folders {
+        let told = |error: std::io::Error| again(format!("cannot make `{}`: {error}", folder.display()));
+        private_dir(folder).map_err(told)?;
+        if let Some(user) = &launch.spec.user {
+            own(folder, user, &shared.paths);
+        }
+    }
+    if let Some(build) = &launch.build {
+        build.run(shared, cancel).await.map_err(never)?;
+    }
+    for before in &launch.before {
+        if before.creates.as_ref().is_none_or(|path| !path.exists()) {
+            let done = step(shared, &before.run, &before.spec, cancel).await;
+            done.map_err(|reason| again(format!("step before the start failed: {reason}")))?;
+        }
+    }
+    check_ports(&launch.spec).map_err(again)?;
+    if cancel.is_cancelled() || mailbox.is_closed() {
+        return Err(again("stopped before it was started".to_owned()));
+    }
+    let missing = || never(format!("runtime `{}` is not available here", launch.spec.runtime));
+    let runtime = shared.runtimes.get(launch.spec.runtime).ok_or_else(missing)?;
+    // not cancelled: a run that is being spawned is either spawned or not, and is stopped afterwards
+    crash::point("spawn.before");
+    let started = runtime.start(&launch.run, &launch.spec).await;
+    crash::point("spawn.after");
+    match started {
+        Ok(handle) => Ok(handle),
+        Err(StartError::Permanent { reason, .. }) => Err(never(reason)),
+        Err(StartError::Transient(reason)) => Err(again(reason)),
+    }
+}
+
+/// A folder of a service that becomes another user belongs to that user, who may pass through the folders above it.
+fn own(folder: &Path, user: &str, paths: &Paths) {
+    // an unknown user is told by the runtime
+    let Some(user) = nix_users::get_user_by_name(user) else { return };
+    let given = std::os::unix::fs::chown(folder, Some(user.uid()), Some(user.primary_group_id()));
+    let ours = folder.ancestors().skip(1).take_while(|above| paths.holds(above));
+    let passed = ours.map(|above| {
+        let mode = std::fs::metadata(above)?.permissions().mode();
+        std::fs::set_permissions(above, std::fs::Permissions::from_mode(mode | PASS))
+    });
+    if let Err(error) = given.and_then(|()| passed.collect::<std::io::Result<()>>()) {
+        tracing::warn!(folder = %folder.display(), %error, "cannot give a folder to its service's user");
+    }
+}
+
+/// A port that somebody else holds is told with its owner, before the start.
+fn check_ports(spec: &InstanceSpec) -> Result<(), String> {
+    for (name, port) in &spec.ports {
+        if !crate::ports::can_bind(*port) {
+            let owner = match port_owner(*port) {
+                Some(owner) => format!("pid {} ({})", owner.pid, owner.command),
+                None => "a process of another user".to_owned(),
+            };
+            return Err(format!("port {port} ({name}) is taken by {owner}"));
+        }
+    }
+    Ok(())
+}
+
+/// Runs a step to its end. Its output is kept beside that of the run it belongs to.
+pub(super) async fn step(
+    shared: &Shared,
+    run: &RunId,
+    spec: &InstanceSpec,
+    cancel: &CancellationToken,
+) -> Result<(), String> {
+    let runtime = shared.runtimes.process();
+    let name = spec.command.argv.first().cloned().unwrap_or_default();
+    let handle = runtime.start(run, spec).await.map_err(|error| error.to_string())?;
+    let mut events = runtime.watch(&handle);
+    let mut told = false;
+    loop {
+        let event = tokio::select! {
+            event = events.next() => event,
+            () = cancel.cancelled(), if !told => {
+                told = true;
+                if let Err(error) = runtime.kill(&handle).await {
+                    tracing::warn!(%run, %error, "cannot end a step");
+                }
+                continue;
+            }
+        };
+        match event {
+            Some(RuntimeEvent::Exited(record)) => {
+                if let Err(error) = runtime.destroy(run).await {
+                    tracing::warn!(%run, %error, "cannot remove what is left of a step");
+                }
+                return match record.exit {
+                    Known::Code(0) => Ok(()),
+                    other => Err(format!("`{name}` ended with {}", super::effects::exit(&other))),
+                };
+            }
+            Some(
+                RuntimeEvent::LogGrew(_) | RuntimeEvent::Notify(_) | RuntimeEvent::LinkLost(_) | RuntimeEvent::LinkBack,
+            ) => {}
+            None => return Err(format!("`{name}` was lost sight of")),
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! The tokio shell around the core: one actor per environment.
+//!
+//! ```text
+//!  api ──► Engine ──► environment::Handle ──► actor: machine.step ─► store (journal first) ─► runtimes, probes, timers
+//!             │                                 │
+//!             └── queries ◄── snapshot ─────────┘     reads never wait behind writes
+//! ```
+//! [`Engine`] finds the environment, the actor alone changes it, `queries` answer from the last snapshot, the journal and
+//! the log segments.
+#![forbid(unsafe_code)]
+
+mod address;
+mod clock;
+mod crash;
+pub mod documents;
+mod engine;
+mod environment;
+mod errors;
+mod inputs;
+mod paths;
+mod ports;
+mod queries;
+mod resolve;
+mod runtimes;
+mod shared;
+mod snapshot;
+#[cfg(test)]
+mod test_support;
+mod words;
+
+pub use address::NoWay;
+pub use crash::CRASH_POINTS;
+pub use engine::{Engine, EngineConfig, OpenError};
+pub use errors::CODES;
+pub use paths::{Paths, environment_id};
+pub use runtimes::Runtimes;
+
+/// Major version of the API: a client of another one must not go on.
+pub const API_MAJOR: u32 = 1;

@@ -1,0 +1,271 @@
+//! Ports: named, allocated per environment in blocks that stay the same from day to day, unique per user.
+//!
+//! [`allocate`] is pure: what the stack asks for, what is taken, and a question whether a port is free come in; numbers
+//! come out. Explicit numbers are taken as they are, offsets lie in the environment's block, `auto` fills the block's rest.
+
+use muster_spec::{PortAt, PortName, ServiceName, Stack};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, TcpListener};
+
+/// First port of automatic blocks: they lie below the ephemeral range (32,768 on Linux).
+pub(crate) const AUTOMATIC_FIRST: u16 = 20_000;
+/// First port after automatic blocks.
+pub(crate) const AUTOMATIC_END: u16 = 32_000;
+/// Ports of a block when the file does not say.
+pub(crate) const DEFAULT_BLOCK: u16 = 10;
+
+/// Service, replica and name: what a port belongs to.
+pub(crate) type PortKey = (ServiceName, u16, PortName);
+
+/// An environment's ports.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct PortTable {
+    /// First port of the block, when there is one.
+    pub base: Option<u16>,
+    /// Ports in the block.
+    pub block: u16,
+    /// The number of each.
+    pub numbers: BTreeMap<PortKey, u16>,
+}
+
+impl PortTable {
+    /// The number of a port.
+    #[must_use]
+    pub(crate) fn get(&self, service: &ServiceName, replica: u16, name: &PortName) -> Option<u16> {
+        self.numbers.get(&(service.clone(), replica, name.clone())).copied()
+    }
+}
+
+/// Why ports cannot be given.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum PortError {
+    /// Another environment has it.
+    #[error("port {number} of `{service}` ({name}) belongs to environment `{owner}`")]
+    Taken {
+        /// The port.
+        number: u16,
+        /// The service that wants it.
+        service: ServiceName,
+        /// Its name there.
+        name: PortName,
+        /// The environment that has it.
+        owner: String,
+    },
+    /// The block is too small.
+    #[error("the ports do not fit into a block of {block}: {wanted} are needed")]
+    TooMany {
+        /// Ports in the block.
+        block: u16,
+        /// Ports asked for.
+        wanted: u32,
+    },
+    /// Past 65,535.
+    #[error("port {base} + {offset} of `{service}` ({name}) is past 65535")]
+    Range {
+        /// First port of the block.
+        base: u16,
+        /// The offset asked for.
+        offset: u16,
+        /// The service.
+        service: ServiceName,
+        /// Its name there.
+        name: PortName,
+    },
+    /// Every automatic block is taken.
+    #[error("no free block of {0} ports between {AUTOMATIC_FIRST} and {AUTOMATIC_END}")]
+    Full(u16),
+}
+
+/// What all other environments have.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Reserved {
+    /// Single ports and whose they are.
+    pub ports: BTreeMap<u16, String>,
+    /// Blocks `(base, ports)` and whose they are.
+    pub blocks: Vec<(u16, u16, String)>,
+}
+
+impl Reserved {
+    fn owner(&self, port: u16) -> Option<&String> {
+        self.ports.get(&port).or_else(|| {
+            let inside = |(base, size, _): &&(u16, u16, String)| {
+                port >= *base && u32::from(port) < u32::from(*base) + u32::from(*size)
+            };
+            self.blocks.iter().find(inside).map(|(_, _, owner)| owner)
+        })
+    }
+}
+
+struct Wish {
+    key: PortKey,
+    at: PortAt,
+}
+
+fn wishes(stack: &Stack) -> Vec<Wish> {
+    let mut all = Vec::new();
+    for service in stack.services.values() {
+        for (name, port) in &service.ports {
+            for replica in 1..=service.replicas {
+                let step = port.stride.unwrap_or(0).saturating_mul(replica - 1);
+                let at = match port.at {
+                    PortAt::Fixed(number) => PortAt::Fixed(number.saturating_add(step)),
+                    PortAt::Offset(offset) => PortAt::Offset(offset.saturating_add(step)),
+                    PortAt::Auto => PortAt::Auto,
+                };
+                all.push(Wish { key: (service.name.clone(), replica, name.clone()), at });
+            }
+        }
+    }
+    all
+}
+
+/// Gives every port of a stack its number. `old` is what the environment had: a block and its automatic numbers stay.
+///
+/// # Errors
+/// [`PortError`] when a number belongs to somebody else, or the ports do not fit.
+pub(crate) fn allocate(
+    stack: &Stack,
+    old: &PortTable,
+    reserved: &Reserved,
+    free: impl Fn(u16) -> bool,
+) -> Result<PortTable, PortError> {
+    let wishes = wishes(stack);
+    let in_block = wishes.iter().filter(|w| !matches!(w.at, PortAt::Fixed(_))).count();
+    let last_offset =
+        wishes.iter().filter_map(|w| if let PortAt::Offset(o) = w.at { Some(u32::from(o) + 1) } else { None }).max();
+    let needed = u32::try_from(in_block).unwrap_or(u32::MAX).max(last_offset.unwrap_or(0));
+    let block = match stack.ports.block {
+        Some(block) if needed > u32::from(block) => return Err(PortError::TooMany { block, wanted: needed }),
+        Some(block) => block,
+        None => u16::try_from(needed.next_multiple_of(u32::from(DEFAULT_BLOCK)).max(u32::from(DEFAULT_BLOCK)))
+            .map_err(|_| PortError::TooMany { block: u16::MAX, wanted: needed })?,
+    };
+    let base = match stack.ports.base {
+        Some(base) => Some(base),
+        None if needed == 0 => None,
+        None => Some(automatic_base(block, old, reserved, free)?),
+    };
+    assign(&wishes, PortTable { base, block, numbers: BTreeMap::new() }, old, reserved)
+}
+
+fn automatic_base(
+    block: u16,
+    old: &PortTable,
+    reserved: &Reserved,
+    free: impl Fn(u16) -> bool,
+) -> Result<u16, PortError> {
+    let kept = old.base.filter(|base| old.block >= block && *base >= AUTOMATIC_FIRST && *base < AUTOMATIC_END);
+    if let Some(base) = kept {
+        return Ok(base);
+    }
+    let candidates = (AUTOMATIC_FIRST..AUTOMATIC_END - block).step_by(usize::from(DEFAULT_BLOCK));
+    candidates
+        .into_iter()
+        .find(|base| (*base..base + block).all(|port| reserved.owner(port).is_none() && free(port)))
+        .ok_or(PortError::Full(block))
+}
+
+fn assign(wishes: &[Wish], mut table: PortTable, old: &PortTable, reserved: &Reserved) -> Result<PortTable, PortError> {
+    let base = table.base.unwrap_or(0);
+    let mut used = BTreeSet::new();
+    for wish in wishes {
+        let (service, _, name) = &wish.key;
+        let number = match wish.at {
+            PortAt::Fixed(number) => number,
+            PortAt::Offset(offset) => base.checked_add(offset).ok_or_else(|| PortError::Range {
+                base,
+                offset,
+                service: service.clone(),
+                name: name.clone(),
+            })?,
+            PortAt::Auto => continue,
+        };
+        if let Some(owner) = reserved.owner(number) {
+            let (service, name) = (service.clone(), name.clone());
+            return Err(PortError::Taken { number, service, name, owner: owner.clone() });
+        }
+        used.insert(number);
+        table.numbers.insert(wish.key.clone(), number);
+    }
+    let block = base..base.saturating_add(table.block);
+    for wish in wishes.iter().filter(|w| matches!(w.at, PortAt::Auto)) {
+        let kept = old.numbers.get(&wish.key).copied().filter(|n| block.contains(n) && !used.contains(n));
+        let number = kept.or_else(|| block.clone().find(|n| !used.contains(n) && !old_owner(old, *n, &wish.key)));
+        let number = number.or_else(|| block.clone().find(|n| !used.contains(n)));
+        let wanted = u32::try_from(wishes.len()).unwrap_or(u32::MAX);
+        let number = number.ok_or(PortError::TooMany { block: table.block, wanted })?;
+        used.insert(number);
+        table.numbers.insert(wish.key.clone(), number);
+    }
+    Ok(table)
+}
+
+/// Somebody else of this environment had it: left alone while there is room, so that numbers stay.
+fn old_owner(old: &PortTable, number: u16, key: &PortKey) -> bool {
+    old.numbers.iter().any(|(other, n)| *n == number && other != key)
+}
+
+/// Whether a port can be bound on this machine now. Asks for 127.0.0.1: that is where services are reached.
+#[must_use]
+pub(crate) fn can_bind(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_support::{port, service, stack};
+
+    fn table(stack: &Stack, old: &PortTable, reserved: &Reserved) -> Result<PortTable, PortError> {
+        allocate(stack, old, reserved, |_| true)
+    }
+
+    fn number(table: &PortTable, service: &str, name: &str) -> u16 {
+        table.get(&ServiceName::new(service).unwrap(), 1, &PortName::new(name).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn blocks_do_not_touch_and_stay() {
+        let mut api = service("api");
+        api.ports.insert(PortName::new("http").unwrap(), port(PortAt::Offset(1)));
+        api.ports.insert(PortName::new("admin").unwrap(), port(PortAt::Auto));
+        let stack = stack([api]);
+        let first = table(&stack, &PortTable::default(), &Reserved::default()).unwrap();
+        assert_eq!((first.base, first.block), (Some(20_000), 10));
+        assert_eq!((number(&first, "api", "http"), number(&first, "api", "admin")), (20_001, 20_000));
+        let others = Reserved { blocks: vec![(20_000, 10, "a".into())], ..Reserved::default() };
+        let second = table(&stack, &PortTable::default(), &others).unwrap();
+        assert_eq!(second.base, Some(20_010));
+        assert_eq!(table(&stack, &second, &Reserved::default()).unwrap(), second);
+    }
+
+    #[test]
+    fn a_number_of_somebody_else_is_refused_with_the_owner() {
+        let mut api = service("api");
+        api.ports.insert(PortName::new("http").unwrap(), port(PortAt::Fixed(8080)));
+        let stack = stack([api]);
+        let others = Reserved { ports: [(8080, "other-0000002a".into())].into(), ..Reserved::default() };
+        assert!(matches!(table(&stack, &PortTable::default(), &others), Err(PortError::Taken { number: 8080, .. })));
+    }
+
+    #[test]
+    fn too_many_for_the_block() {
+        let mut api = service("api");
+        api.ports.insert(PortName::new("http").unwrap(), port(PortAt::Offset(12)));
+        let mut stack = stack([api]);
+        assert_eq!(table(&stack, &PortTable::default(), &Reserved::default()).unwrap().block, 20);
+        stack.ports.block = Some(10);
+        let error = table(&stack, &PortTable::default(), &Reserved::default());
+        assert_eq!(error, Err(PortError::TooMany { block: 10, wanted: 13 }));
+    }
+
+    #[test]
+    fn replicas_step_by_their_stride() {
+        let mut api = service("api");
+        api.replicas = 3;
+        let spec = muster_spec::PortSpec { stride: Some(2), ..port(PortAt::Fixed(9000)) };
+        api.ports.insert(PortName::new("http").unwrap(), spec);
+        let table = table(&stack([api]), &PortTable::default(), &Reserved::default()).unwrap();
+        assert_eq!(table.numbers.values().copied().collect::<Vec<_>>(), [9000, 9002, 9004]);
+    }
+}

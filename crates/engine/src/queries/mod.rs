@@ -1,0 +1,10 @@
+//! Answers to questions: from the last snapshot, the journal and the log segments. None of it waits for the actor, but
+//! for what only it can resolve.
+
+mod events;
+mod graph;
+mod health;
+mod logs;
+mod state;
+mod terminal;
+mod wait;

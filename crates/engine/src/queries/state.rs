@@ -1,0 +1,140 @@
+//! `status`, `ports` and `why`.
+
+use crate::clock::rfc3339;
+use crate::documents::{
+    ErrorDocument, PortEntry, PortsDocument, ServiceStatus, StatusDocument, WhyDocument, WhyLink, WhyService,
+};
+use crate::engine::{Engine, select};
+use crate::environment::recorded;
+use crate::errors;
+use crate::snapshot::{Snapshot, alive};
+use futures::stream::{FuturesOrdered, StreamExt};
+use muster_core::why::{self, RecordedTransition};
+use muster_probe::{listeners, port_owner, process_tree};
+use muster_runtime::{Handle, Usage};
+use muster_spec::{EnvironmentId, InstanceId};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Journal entries of an environment that `why` walks.
+const HISTORY: u32 = 2_000;
+/// Time between the two looks that make a percentage.
+const USAGE_WINDOW: Duration = Duration::from_millis(100);
+
+impl Engine {
+    /// What is, of everything selected. With `usage` it looks at the processes twice, 100 ms apart.
+    ///
+    /// # Errors
+    /// No such environment or service.
+    pub async fn status(
+        &self,
+        id: &EnvironmentId,
+        text: Option<&str>,
+        usage: bool,
+    ) -> Result<StatusDocument, ErrorDocument> {
+        let now = self.known(id)?.verified().await;
+        let chosen = select(&now, text)?;
+        let mut services: Vec<(InstanceId, ServiceStatus)> =
+            ordered(&now, &chosen).into_iter().filter_map(|i| Some((i.clone(), now.status(&i)?))).collect();
+        if usage {
+            self.add_usage(&now, &mut services).await;
+        }
+        Ok(StatusDocument {
+            schema: "muster.status.v1".to_owned(),
+            stack: now.accepted.as_ref().map(|a| a.stack.name.to_string()).unwrap_or_default(),
+            environment: id.name.to_string(),
+            generation: now.generation,
+            services: services.into_iter().map(|(_, status)| status).collect(),
+        })
+    }
+
+    async fn add_usage(&self, now: &Snapshot, services: &mut [(InstanceId, ServiceStatus)]) {
+        let handles: Vec<Option<Arc<Handle>>> = services
+            .iter()
+            .map(|(instance, _)| now.instances.get(instance))
+            .map(|info| info.filter(|i| alive(i.view.state)).and_then(|i| i.handle.clone()))
+            .collect();
+        let first = self.usages(&handles).await;
+        tokio::time::sleep(USAGE_WINDOW).await;
+        let second = self.usages(&handles).await;
+        for ((_, status), (first, second)) in services.iter_mut().zip(first.into_iter().zip(second)) {
+            if let (Some(first), Some(second)) = (first, second) {
+                let used = second.cpu_ns.saturating_sub(first.cpu_ns) as f64;
+                status.cpu_percent = Some(used / USAGE_WINDOW.as_nanos() as f64 * 100.0);
+                status.memory_bytes = Some(second.memory_bytes);
+            }
+        }
+    }
+
+    async fn usages(&self, handles: &[Option<Arc<Handle>>]) -> Vec<Option<Usage>> {
+        let runtimes = &self.inner.shared.runtimes;
+        let look = |handle: Option<Arc<Handle>>| async move {
+            let handle = handle?;
+            runtimes.get(handle.runtime)?.inspect(&handle).await.ok()?.usage
+        };
+        handles.iter().cloned().map(look).collect::<FuturesOrdered<_>>().collect().await
+    }
+
+    /// Who listens on the ports of everything selected.
+    ///
+    /// # Errors
+    /// No such environment or service.
+    pub async fn ports(&self, id: &EnvironmentId, text: Option<&str>) -> Result<PortsDocument, ErrorDocument> {
+        let now = self.known(id)?.now();
+        let chosen = select(&now, text)?;
+        let mut ports = Vec::new();
+        let listening: BTreeSet<u16> =
+            listeners().into_iter().flatten().map(|listener| listener.address.port()).collect();
+        for ((service, replica, name), port) in &now.ports.numbers {
+            let instance = InstanceId { service: service.clone(), replica: *replica };
+            if !chosen.contains(&instance) {
+                continue;
+            }
+            let pid = now.instances.get(&instance).filter(|i| alive(i.view.state)).and_then(|i| i.handle.as_ref()?.pid);
+            let own = pid.map(process_tree).unwrap_or_default();
+            let owner = if listening.contains(port) { port_owner(*port) } else { None };
+            let owner =
+                owner.filter(|owner| !own.contains(&owner.pid)).map(|o| format!("pid {} ({})", o.pid, o.command));
+            let (instance, name) = (instance.to_string(), name.to_string());
+            ports.push(PortEntry { instance, name, port: *port, listening: listening.contains(port), owner });
+        }
+        Ok(PortsDocument { schema: "muster.ports.v1".to_owned(), ports })
+    }
+
+    /// Why everything selected is where it is.
+    ///
+    /// # Errors
+    /// No such environment or service, or the journal cannot be read.
+    pub async fn why(&self, id: &EnvironmentId, text: Option<&str>) -> Result<WhyDocument, ErrorDocument> {
+        let handle = self.known(id)?;
+        let now = handle.verified().await;
+        let chosen = select(&now, text)?;
+        let rows = self.inner.shared.store.last_transitions(id, None, HISTORY).map_err(|e| errors::journal(&e))?;
+        let history: Vec<RecordedTransition> = rows.iter().filter_map(recorded).collect();
+        let machine = handle.machine().await?;
+        let services = ordered(&now, &chosen).into_iter().filter_map(|instance| {
+            let info = now.instances.get(&instance)?;
+            let chain = why::why(&machine, &history, &instance);
+            let link = |link: why::Link| WhyLink {
+                instance: link.instance.to_string(),
+                sentence: link.sentence,
+                at: link.at_ns.map(|ns| rfc3339(ns.unsigned_abs())),
+                next: link.next,
+            };
+            let (name, state) = (instance.to_string(), info.view.state.to_string());
+            Some(WhyService { name, state, chain: chain.into_iter().map(link).collect() })
+        });
+        Ok(WhyDocument { schema: "muster.why.v1".to_owned(), services: services.collect() })
+    }
+}
+
+/// Instances in the order in which their services are declared; those that the stack does not have come last.
+pub(super) fn ordered(now: &Snapshot, chosen: &BTreeSet<InstanceId>) -> Vec<InstanceId> {
+    let stack = now.accepted.as_ref().map(|accepted| &accepted.stack);
+    let place =
+        |instance: &InstanceId| stack.and_then(|s| s.services.get_index_of(&instance.service)).unwrap_or(usize::MAX);
+    let mut all: Vec<InstanceId> = chosen.iter().cloned().collect();
+    all.sort_by_key(|instance| (place(instance), instance.replica));
+    all
+}

@@ -1,0 +1,102 @@
+//! "Its own process tree listens", with own children and strangers.
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+use muster_probe::{Outcome, ProbeContext, ResolvedCheck, attempt, listeners, port_owner, process_tree};
+use std::io::{BufRead, BufReader, Lines, Read};
+use std::net::TcpListener;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+const LONG: Duration = Duration::from_secs(20);
+const HELPER: &str = "PROBE_TEST_LISTENER";
+
+/// Not a test by itself: what the tests below start. Listens until its input ends.
+#[test]
+fn listener_process() {
+    if std::env::var_os(HELPER).is_none() {
+        return;
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    println!("\nlistens on {}", listener.local_addr().unwrap().port());
+    std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+}
+
+/// A shell whose child listens; both end when the test drops this.
+struct Service {
+    shell: Child,
+    port: u16,
+    /// Held: a helper that cannot write complains.
+    _output: Lines<BufReader<ChildStdout>>,
+}
+
+impl Service {
+    fn start() -> Self {
+        let mut shell = Command::new("sh")
+            .args(["-c", "exec 3<&0; \"$0\" --exact listener_process --nocapture <&3 & wait"])
+            .arg(std::env::current_exe().unwrap())
+            .env(HELPER, "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(shell.stdout.take().unwrap()).lines();
+        let port = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .find_map(|line| line.strip_prefix("listens on ")?.parse().ok())
+            .unwrap();
+        Self { shell, port, _output: lines }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        drop(self.shell.stdin.take());
+        self.shell.wait().unwrap();
+    }
+}
+
+async fn ask(context: &ProbeContext, ports: &[u16]) -> Outcome {
+    attempt(&ResolvedCheck::Listens(ports.to_vec()), context, LONG).await
+}
+
+#[tokio::test]
+async fn a_descendant_that_listens_passes_and_is_looked_up_once() {
+    let service = Service::start();
+    let context = ProbeContext::new();
+    context.set_pids(vec![service.shell.id()]);
+    assert_eq!(ask(&context, &[service.port]).await, Outcome::Pass);
+    context.set_pids(Vec::new());
+    assert_eq!(ask(&context, &[service.port]).await, Outcome::Pass, "the socket is known by now");
+    let port = service.port;
+    drop(service);
+    assert_eq!(ask(&context, &[port]).await, Outcome::Fail(format!("nothing listens on port {port}")));
+}
+
+#[tokio::test]
+async fn a_stranger_is_named() {
+    let stranger = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = stranger.local_addr().unwrap().port();
+    let service = Service::start();
+    let context = ProbeContext::new();
+    context.set_pids(vec![service.shell.id()]);
+    for _ in 0..2 {
+        let Outcome::Fail(reason) = ask(&context, &[service.port, port]).await else { panic!("it passed") };
+        let start = format!("port {port} is held by pid {} (", std::process::id());
+        assert!(reason.starts_with(&start) && reason.ends_with("), not by this service"), "{reason}");
+    }
+}
+
+#[test]
+fn who_listens_is_listed() {
+    let service = Service::start();
+    let owner = port_owner(service.port).unwrap();
+    assert!(process_tree(service.shell.id()).contains(&owner.pid));
+    assert_ne!(owner.pid, service.shell.id());
+    assert!(!owner.command.is_empty());
+    let all = listeners().unwrap();
+    let found = all.iter().find(|listener| listener.address.port() == service.port).unwrap();
+    assert_eq!(found.owner.as_ref(), Some(&owner));
+    assert!(all.is_sorted_by_key(|listener| listener.address.port()));
+    assert!(process_tree(u32::MAX).is_empty());
+}

@@ -1,0 +1,86 @@
+//! Running all clauses, and their table.
+
+use super::harness::{Harness, Miss};
+use super::{CLAUSES, Clause};
+use std::fmt;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// A clause that takes longer hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Names of clauses that are left out, separated by commas.
+const SKIPS: &str = "MUSTER_SKIPS";
+
+/// How one clause came out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Fulfilled.
+    Ok,
+    /// Does not apply, for this reason.
+    NotApplicable(String),
+    /// Broken.
+    Failed(String),
+}
+
+/// How all clauses came out for one runtime.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// The runtime's name.
+    pub runtime: &'static str,
+    /// By clause, in their order.
+    pub outcomes: Vec<(&'static str, Outcome)>,
+}
+
+impl Report {
+    /// Names of the clauses that were broken.
+    #[must_use]
+    pub fn failures(&self) -> Vec<&'static str> {
+        let failed = self.outcomes.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Failed(_)));
+        failed.map(|(name, _)| *name).collect()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:<24}{}", "clause", self.runtime)?;
+        for (name, outcome) in &self.outcomes {
+            match outcome {
+                Outcome::Ok => writeln!(f, "{name:<24}ok")?,
+                Outcome::NotApplicable(reason) => writeln!(f, "{name:<24}n.a.    {reason}")?,
+                Outcome::Failed(reason) => writeln!(f, "{name:<24}FAILED  {reason}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Holds a runtime against all clauses, but those that `MUSTER_SKIPS` names.
+pub async fn check(harness: &dyn Harness) -> Report {
+    let skips = std::env::var(SKIPS).unwrap_or_default();
+    let skips: Vec<&str> = skips.split(',').collect();
+    let mut outcomes = Vec::new();
+    // one after the other: a second daemon over the same world, as some clauses have it, sees only its own clause
+    for clause in CLAUSES {
+        let outcome = if skips.contains(&clause.name) {
+            Outcome::NotApplicable(format!("left out by {SKIPS}"))
+        } else {
+            judge(harness, clause).await
+        };
+        outcomes.push((clause.name, outcome));
+    }
+    Report { runtime: harness.name(), outcomes }
+}
+
+async fn judge(harness: &dyn Harness, clause: &Clause) -> Outcome {
+    if let Some(needed) = clause.needs
+        && !harness.runtime().capabilities().contains(&needed)
+    {
+        return Outcome::NotApplicable(format!("`{needed:?}` is not declared"));
+    }
+    match timeout(PATIENCE, (clause.run)(harness)).await {
+        Ok(Ok(())) => Outcome::Ok,
+        Ok(Err(Miss::NotApplicable(reason))) => Outcome::NotApplicable(reason),
+        Ok(Err(Miss::Broken(reason))) => Outcome::Failed(reason),
+        Err(_) => Outcome::Failed(format!("not done within {PATIENCE:?}")),
+    }
+}

@@ -1,0 +1,369 @@
+//! The runtime contract.
+
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use muster_spec::{EnvironmentId, InstanceId, InstanceSpec, RunId, RuntimeKind, SecretText, Signal, Target};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+/// Something that a runtime can do beyond starting, stopping and keeping logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Capability {
+    /// A command in the run's context.
+    Exec,
+    /// The run's own terminal.
+    Attach,
+    /// Any signal, not only stop and KILL.
+    Signals,
+    /// CPU and memory use.
+    Usage,
+    /// A limit on memory.
+    LimitMemory,
+    /// A limit on CPU.
+    LimitCpus,
+    /// A limit on processes.
+    LimitPids,
+    /// A limit on open files.
+    LimitFiles,
+    /// Another user.
+    User,
+    /// `sd_notify(3)`.
+    Notify,
+    /// Standard output and error told apart.
+    SeparateStreams,
+    /// Ends descendants that left the session as well.
+    EndsEscapees,
+}
+
+/// What a runtime declares that it can do here and now.
+pub type Capabilities = BTreeSet<Capability>;
+
+/// Something in a spec that this runtime cannot do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// The field, as in the stack file.
+    pub field: String,
+    /// What is wrong and what to do instead.
+    pub message: String,
+}
+
+/// What a runtime gives back for a started run: enough to find it again after everything else died.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handle {
+    /// The runtime that made it.
+    pub runtime: RuntimeKind,
+    /// Layout version of `opaque`.
+    pub version: u32,
+    /// The run.
+    pub run: RunId,
+    /// For people: `pid 4242`, a container's id, `host:pid`.
+    pub identity: String,
+    /// The process id of the service's main process, where there is one on this machine.
+    pub pid: Option<u32>,
+    /// The folder with the run's log segments, where it is on this machine.
+    pub log_dir: Option<PathBuf>,
+    /// For the runtime only.
+    pub opaque: serde_json::Value,
+}
+
+/// Why a start failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The program is not there, may not be executed, or the folder, user or limit is wrong: trying again does not help.
+    #[error("{reason}")]
+    Permanent {
+        /// What and where, in one line.
+        reason: String,
+        /// 126 not executable, 127 not found.
+        code: i32,
+    },
+    /// The machine could not do it now.
+    #[error("{0}")]
+    Transient(String),
+}
+
+/// Why a request to a runtime failed.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// The run is gone.
+    #[error("run `{0}` is gone")]
+    Gone(RunId),
+    /// It cannot be verified to be ours: nothing was done.
+    #[error("run `{run}` cannot be verified: {reason}")]
+    Unverifiable {
+        /// The run.
+        run: RunId,
+        /// Why not.
+        reason: String,
+    },
+    /// The runtime does not declare the capability.
+    #[error("runtime `{runtime}` cannot {capability:?}")]
+    Unsupported {
+        /// The runtime.
+        runtime: RuntimeKind,
+        /// What was asked.
+        capability: Capability,
+    },
+    /// What it talks to does not answer.
+    #[error("runtime `{runtime}` is not available: {reason}")]
+    Unavailable {
+        /// The runtime.
+        runtime: RuntimeKind,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// The operating system said no.
+    #[error("{context}")]
+    Io {
+        /// What was tried.
+        context: String,
+        /// What it said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Known {
+    /// With a code from 0 to 255.
+    Code(i32),
+    /// By a signal, by number.
+    Signal(i32),
+    /// Its supervisor was killed; the tree was ended.
+    SupervisorKilled,
+    /// It is gone and nobody saw how.
+    Unknown,
+}
+
+/// A run's end as it was recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExitRecord {
+    /// How.
+    pub exit: Known,
+    /// When, in nanoseconds of the wall clock; 0 when nobody knows.
+    pub at_ns: u64,
+    /// Bytes that its log has in all, those that were rotated away included.
+    pub log_bytes: u64,
+}
+
+/// What became of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Found {
+    /// Alive and verified.
+    Running(Handle),
+    /// It ended.
+    Exited(ExitRecord),
+    /// It never came to be, or nothing is left of it.
+    Absent,
+    /// It cannot be told: hands off.
+    Unverifiable(String),
+}
+
+/// A run of ours that is there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FoundRun {
+    /// Which.
+    pub run: RunId,
+    /// What became of it.
+    pub found: Found,
+}
+
+/// What a runtime tells of a run by itself.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RuntimeEvent {
+    /// It ended and its tree is gone; the last event of a run.
+    Exited(ExitRecord),
+    /// Its log reaches to this offset now. Not for every byte: at most some per second.
+    LogGrew(u64),
+    /// It said something over `NOTIFY_SOCKET`: `READY=1`, `STATUS=...`, `WATCHDOG=1`, `STOPPING=1`.
+    Notify(String),
+    /// It can no longer be seen.
+    LinkLost(String),
+    /// It can be seen again.
+    LinkBack,
+}
+
+/// A piece of a run's output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogChunk {
+    /// Offset of its first byte from the run's first byte.
+    pub offset: u64,
+    /// When it was drained, in nanoseconds of the wall clock.
+    pub time_ns: u64,
+    /// From standard error.
+    pub stderr: bool,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// Bytes that are missing before it: rotated away or lost.
+    pub gap: u64,
+}
+
+/// Size of a terminal in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TerminalSize {
+    /// Rows.
+    pub rows: u16,
+    /// Columns.
+    pub columns: u16,
+}
+
+/// A command in a run's context.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exec {
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// Added to the run's environment.
+    pub env: Vec<(String, String)>,
+    /// Instead of the run's folder.
+    pub cwd: Option<PathBuf>,
+    /// On a pseudo-terminal of this size.
+    pub terminal: Option<TerminalSize>,
+}
+
+/// What goes into a command or an attached terminal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExecInput {
+    /// For standard input.
+    Bytes(Vec<u8>),
+    /// Standard input ends.
+    Eof,
+    /// The terminal has another size now.
+    Resize(TerminalSize),
+    /// A signal for the command's group.
+    Signal(Signal),
+}
+
+/// What comes out of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExecEvent {
+    /// Standard output, or the terminal.
+    Stdout(Vec<u8>),
+    /// Standard error.
+    Stderr(Vec<u8>),
+    /// It ended; the last event.
+    Exited(Known),
+    /// It could not be started: 126 not executable, 127 not found.
+    Failed {
+        /// What and why, in one line.
+        reason: String,
+        /// 126 or 127.
+        code: i32,
+    },
+}
+
+/// How many inputs may wait for a command: a terminal's typing, or pieces of 64 KiB.
+pub const TERMINAL_QUEUE: usize = 32;
+
+/// A command that runs, or an attached terminal: dropping it ends the command, and leaves an attached service alone.
+pub struct Terminal {
+    /// Where input goes; closing it is not an end of file.
+    pub input: tokio::sync::mpsc::Sender<ExecInput>,
+    /// What comes out.
+    pub events: BoxStream<'static, ExecEvent>,
+}
+
+/// Live use.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Usage {
+    /// CPU time so far, in nanoseconds, of the whole tree.
+    pub cpu_ns: u64,
+    /// Memory in bytes: resident, of the whole tree.
+    pub memory_bytes: u64,
+    /// Processes of the tree.
+    pub processes: u32,
+}
+
+/// What is known of a run that is alive.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Inspect {
+    /// Process ids of the tree, the main one first.
+    pub pids: Vec<u32>,
+    /// Start in nanoseconds of the wall clock.
+    pub started_at_ns: u64,
+    /// The spec hash that it was started with.
+    pub hash: String,
+    /// Live use.
+    pub usage: Option<Usage>,
+    /// `TracerPid`: a debugger holds it.
+    pub traced_by: Option<u32>,
+    /// The last `STATUS=` that it said.
+    pub status_text: Option<String>,
+    /// Image, in a container.
+    pub image: Option<String>,
+}
+
+/// A driver. All of it may be called from many tasks at once; every call is idempotent where its name allows it.
+pub trait Runtime: Send + Sync + 'static {
+    /// Which kind it drives.
+    fn kind(&self) -> RuntimeKind;
+
+    /// What it can do here.
+    fn capabilities(&self) -> Capabilities;
+
+    /// What of a spec it cannot do. Pure.
+    fn validate(&self, spec: &InstanceSpec) -> Vec<Problem>;
+
+    /// Starts a run. Idempotent by the run's id: a second call gives the handle of the first.
+    /// Dropping the future leaves either no run or one that [`Runtime::recover`] finds.
+    fn start<'a>(&'a self, run: &'a RunId, spec: &'a InstanceSpec) -> BoxFuture<'a, Result<Handle, StartError>>;
+
+    /// Finds out what became of a run, without touching it.
+    fn recover<'a>(&'a self, run: &'a RunId, known: Option<&'a Handle>) -> BoxFuture<'a, Found>;
+
+    /// Everything of ours that is there for an environment: alive, or ended and not destroyed.
+    fn list<'a>(&'a self, environment: &'a EnvironmentId) -> BoxFuture<'a, Result<Vec<FoundRun>, RuntimeError>>;
+
+    /// Sends a signal, after verifying that the run is ours.
+    fn signal<'a>(&'a self, handle: &'a Handle, signal: Signal, to: Target) -> BoxFuture<'a, Result<(), RuntimeError>>;
+
+    /// Ends the whole tree at once. The end is told by [`Runtime::watch`].
+    fn kill<'a>(&'a self, handle: &'a Handle) -> BoxFuture<'a, Result<(), RuntimeError>>;
+
+    /// What happens to a run from now on. The stream ends after `Exited`, which is told at once of a run that ended before.
+    /// What the service said over its notify socket before, and how far its log reaches, is told again at the beginning,
+    /// so that nothing is missed between the start and the watch; growth of the log in between is told once.
+    fn watch(&self, handle: &Handle) -> BoxStream<'static, RuntimeEvent>;
+
+    /// Its output from an offset on to what is there now; the caller comes again after `LogGrew`.
+    fn logs<'a>(&'a self, handle: &'a Handle, from: u64) -> BoxFuture<'a, Result<Vec<LogChunk>, RuntimeError>>;
+
+    /// Runs a command in its context.
+    fn exec<'a>(&'a self, handle: &'a Handle, exec: &'a Exec) -> BoxFuture<'a, Result<Terminal, RuntimeError>>;
+
+    /// Its own terminal: one writer, many readers.
+    fn attach<'a>(&'a self, handle: &'a Handle) -> BoxFuture<'a, Result<Terminal, RuntimeError>>;
+
+    /// What is known of it.
+    fn inspect<'a>(&'a self, handle: &'a Handle) -> BoxFuture<'a, Result<Inspect, RuntimeError>>;
+
+    /// Removes what is left of a run that ended, except its log. Idempotent.
+    fn destroy<'a>(&'a self, run: &'a RunId) -> BoxFuture<'a, Result<(), RuntimeError>>;
+
+    /// An environment is down: what it had only while it ran goes, and nothing else.
+    fn leave(&self, environment: &EnvironmentId) {
+        let _nothing_is_left_here = environment;
+    }
+
+    /// Process ids of this machine whose descendants are the run's own processes; none where it runs elsewhere.
+    fn roots(&self, handle: &Handle) -> Vec<u32> {
+        handle.pid.into_iter().collect()
+    }
+
+    /// Tells what must not stand in the log of a run that was taken back. What this runtime started itself knows it.
+    fn remember_secrets(&self, run: &RunId, secrets: &[SecretText]) {
+        let _nothing_to_overwrite_here = (run, secrets);
+    }
+
+    /// Removes the logs of an instance's destroyed runs but the newest `keep`; says how many went.
+    ///
+    /// # Errors
+    /// The system's.
+    fn retain(&self, of: &EnvironmentId, instance: &InstanceId, keep: usize) -> Result<usize, RuntimeError> {
+        let _nothing_is_kept_here = (of, instance, keep);
+        Ok(0)
+    }
+}

@@ -1,0 +1,27 @@
+//! One shape for every runtime: what can be done to a process can be done to a container and to a remote process.
+//!
+//! ```text
+//!  engine ──► Runtime::start(run, spec) ──► Handle      kept in the journal; finds the run again after everything died
+//!             Runtime::watch(handle)    ──► events      exited, log grew, notify, link lost, link back
+//!             Runtime::signal / kill    ──► the run's tree, verified to be ours before every signal
+//!             Runtime::recover(run, ..) ──► Running | Exited | Absent | Unverifiable
+//! ```
+//!
+//! [`contract`] is the trait and its words, `process` drives `muster-shim`, `fake` is scripted and needs no processes,
+//! `conformance` is the suite that every runtime must pass.
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+pub mod contract;
+pub mod fake;
+pub mod process;
+mod progress;
+mod sys;
+
+pub use contract::{
+    Capabilities, Capability, Exec, ExecEvent, ExecInput, ExitRecord, Found, FoundRun, Handle, Inspect, Known,
+    LogChunk, Problem, Runtime, RuntimeError, RuntimeEvent, StartError, Terminal, TerminalSize, Usage,
+};
+pub use fake::{FakeRuntime, Script, World};
+pub use process::{Config, KEEP_RUNS, ProcessRuntime};
+pub use sys::{become_subreaper, release_memory};

@@ -1,0 +1,19 @@
+//! What only the operating system can tell or do.
+//!
+//! Portable meaning: a process is pinned by a descriptor, reaped by that descriptor and never by "any child"; a tree is
+//! everything that descends from a process; orphans of our descendants become our children. Another system is another
+//! file beside `linux`.
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "linux")]
+mod memory;
+#[cfg(target_os = "linux")]
+pub use linux::become_subreaper;
+#[cfg(target_os = "linux")]
+pub(crate) use linux::{
+    ProcessUse, descendants, end_orphans, ended, has_ended, is_root, lock_folder, open_pidfd, process_use, reap,
+    signal_pidfd, tracer,
+};
+#[cfg(target_os = "linux")]
+pub use memory::release_memory;

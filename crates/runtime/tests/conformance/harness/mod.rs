@@ -1,0 +1,4 @@
+//! What the runtimes of this crate bring to the suite.
+
+pub(crate) mod fake;
+pub(crate) mod process;

@@ -1,0 +1,51 @@
+//! All runtimes of this crate against all clauses of the contract.
+
+mod harness;
+mod survival;
+
+use harness::fake::FakeHarness;
+use harness::process::ProcessHarness;
+use muster_runtime::conformance::{Report, check};
+use std::net::TcpListener;
+use std::os::unix::net::UnixDatagram;
+
+fn judge(report: &Report) {
+    println!("{report}");
+    assert!(report.failures().is_empty(), "{} broke {:?}", report.runtime, report.failures());
+}
+
+#[tokio::test(start_paused = true)]
+async fn fake() {
+    judge(&check(&FakeHarness::new()).await);
+}
+
+#[tokio::test]
+async fn process() {
+    let harness = ProcessHarness::new();
+    judge(&check(&harness).await);
+}
+
+/// Not a test: what services of the tests run where `sh` cannot do it.
+#[test]
+fn helper() {
+    let Ok(task) = std::env::var(harness::process::HELPER) else { return };
+    match task.split_once(' ') {
+        Some(("listen", port)) => {
+            let Ok(_bound) = TcpListener::bind(format!("127.0.0.1:{port}")) else { std::process::exit(9) };
+            println!("up");
+            wait_for_a_signal();
+        }
+        Some(("notify", text)) => {
+            let socket = std::env::var("NOTIFY_SOCKET").expect("a NOTIFY_SOCKET in the environment");
+            UnixDatagram::unbound().unwrap().send_to(text.as_bytes(), socket).expect("the surroundings of the test");
+            wait_for_a_signal();
+        }
+        other => panic!("unknown task {other:?}"),
+    }
+}
+
+fn wait_for_a_signal() {
+    loop {
+        std::thread::park();
+    }
+}

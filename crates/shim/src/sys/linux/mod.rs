@@ -1,0 +1,17 @@
+//! Linux: /proc, pidfds, `SCM_RIGHTS`, `posix_spawn`.
+
+pub(crate) mod child;
+mod clock;
+mod fds;
+pub(crate) mod os;
+mod process;
+mod spawn;
+mod tree;
+
+pub use clock::{monotonic_ns, realtime_ns};
+pub use fds::{recv_with_fds, send_with_fds};
+pub(crate) use process::stat;
+pub use process::{boot_id, is_alive, proc_start_time};
+pub use spawn::{Spawned, spawn_shim};
+pub(crate) use tree::descendants;
+pub use tree::{end_leftovers, kill_marked, kill_tree};

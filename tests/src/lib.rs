@@ -1,0 +1,61 @@
+//! The harness of the end-to-end tests: a hermetic home, the built binaries, and an observer who does not ask Muster.
+//!
+//! ```text
+//!  test ──► Home: folders of its own ──► muster ──► daemon ──► muster-shim ──► e2e-worker
+//!   │                                                                             │ marks: pid, start time, event, time
+//!   └──► observer: /proc and the marks ◄──────────────────────────────────────────┘
+//! ```
+//!
+//! When a [`Home`] is dropped everything is brought down, and /proc is asked whether that is true.
+#![forbid(unsafe_code)]
+
+pub mod binaries;
+pub mod flood;
+pub mod home;
+pub mod marks;
+pub mod output;
+pub mod pc;
+pub mod proc;
+pub mod random;
+pub mod wait;
+
+pub use home::{Home, Running};
+pub use output::Output;
+pub use proc::Process;
+pub use random::Random;
+pub use wait::{PATIENCE, wait_for, wait_until};
+
+/// Whether everything is to be tested, however long that takes: `MUSTER_TEST_FULL=1`.
+#[must_use]
+pub fn full() -> bool {
+    std::env::var("MUSTER_TEST_FULL").is_ok_and(|value| value == "1")
+}
+
+/// A TCP port on which nobody listens, below what Muster and the system give away by themselves: homes of tests that
+/// run at the same time know nothing of each other.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn free_port() -> u16 {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    let free = |_| {
+        let number = std::process::id().wrapping_mul(131).wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed));
+        let port = u16::try_from(10_000 + number % 9_000).unwrap_or(u16::MAX);
+        std::net::TcpListener::bind(("127.0.0.1", port)).is_ok().then_some(port)
+    };
+    (0..9_000).find_map(free).expect("a free port")
+}
+
+/// Notes that something was not tested, for whoever reads the result: `SKIPPED suite: reason`.
+pub fn skip(suite: &str, reason: &str) {
+    use std::io::Write;
+    let line = format!("SKIPPED {suite}: {reason}");
+    eprintln!("{line}");
+    let Some(path) = std::env::var_os("MUSTER_SKIPS") else { return };
+    if let Ok(mut file) = std::fs::OpenOptions::new().create(true).append(true).open(path) {
+        // the line on standard error says it as well
+        let _ = writeln!(file, "{line}");
+    }
+}

@@ -1,0 +1,96 @@
+//! `test [--full] [ARGS]`: sets up what the tests need, runs them, and says what was left out.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::args::Args;
+use crate::workspace::{Workspace, replace, run as run_command};
+use crate::{build, setup, sim};
+
+/// The task. With ARGS only those tests run; without, the simulator and its mutants follow.
+pub(crate) fn run(workspace: &Workspace, mut args: Args) -> Result<()> {
+    let full = args.flag("--full");
+    let passed_on = args.rest();
+    setup::prepare()?;
+    let skips = workspace.scratch()?.join("skips");
+    std::fs::write(&skips, "").with_context(|| format!("emptying `{}`", skips.display()))?;
+
+    let mut failed = Vec::new();
+    let mut note = |suite: &'static str, result: Result<()>| {
+        if let Err(error) = result {
+            eprintln!("error: {error:#}");
+            failed.push(suite);
+        }
+    };
+    note("cargo test", cargo_test(workspace, full, &passed_on, &skips));
+    if passed_on.is_empty() {
+        note("sim", sim::run(workspace, Args::new(std::iter::empty())));
+        note("mutants", sim::mutants(workspace, Args::new(std::iter::empty())));
+    }
+
+    let skipped = std::fs::read_to_string(&skips).with_context(|| format!("reading `{}`", skips.display()))?;
+    let skipped = skipped_suites(&skipped);
+    for line in &skipped {
+        eprintln!("{line}");
+    }
+    if !failed.is_empty() {
+        bail!("failed: {}", failed.join(", "));
+    }
+    if !skipped.is_empty() && in_ci() {
+        bail!("{} suites were skipped, and in CI none may be", skipped.len());
+    }
+    eprintln!("all tests passed; {} suites skipped", skipped.len());
+    Ok(())
+}
+
+fn cargo_test(workspace: &Workspace, full: bool, passed_on: &[String], skips: &Path) -> Result<()> {
+    let shim = build::shim(workspace)?;
+    // helper programs and `muster` itself: tests of one crate run binaries of another, which cargo does not build for them
+    run_command(workspace.cargo("build").args(["--workspace", "--bins"]))?;
+    replace(&shim, &workspace.target.join("debug/muster-shim"))?;
+    let mut cargo = workspace.cargo("test");
+    cargo.arg("--no-fail-fast");
+    if !names_package(passed_on) {
+        cargo.arg("--workspace");
+    }
+    cargo.args(passed_on).env("MUSTER_SKIPS", skips).env("MUSTER_SHIM", &shim);
+    if full {
+        cargo.env("MUSTER_TEST_FULL", "1");
+    }
+    run_command(&mut cargo)
+}
+
+/// Whether the caller wants the tests of one crate; `--workspace` beside that would mean all.
+fn names_package(words: &[String]) -> bool {
+    let own = words.iter().take_while(|word| *word != "--");
+    own.into_iter().any(|word| word.starts_with("-p") || word == "--package" || word.starts_with("--package="))
+}
+
+/// The lines `SKIPPED <suite>: <reason>` that tests left, each once.
+fn skipped_suites(text: &str) -> Vec<&str> {
+    let mut lines: Vec<&str> = text.lines().filter(|line| line.starts_with("SKIPPED ")).collect();
+    lines.sort_unstable();
+    lines.dedup();
+    lines
+}
+
+fn in_ci() -> bool {
+    std::env::var("CI").is_ok_and(|value| value == "true" || value == "1")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn one_crate_can_be_named() {
+        let names = |text: &str| super::names_package(&text.split(' ').map(str::to_owned).collect::<Vec<_>>());
+        assert!(names("-p muster-core graph") && names("--package=muster-core"));
+        assert!(!names("graph") && !names("graph -- -p"));
+    }
+
+    #[test]
+    fn a_suite_that_many_tests_skip_is_named_once() {
+        let text = "SKIPPED tty: no pty\nSKIPPED cgroup: not delegated\n\nSKIPPED tty: no pty\nnoise\n";
+        assert_eq!(super::skipped_suites(text), ["SKIPPED cgroup: not delegated", "SKIPPED tty: no pty"]);
+    }
+}
