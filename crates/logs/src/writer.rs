@@ -175,6 +175,43 @@ impl Writer {
         }
     }
 
+    /// Appends what was drained elsewhere at `now_ns` and can be had again: what the disk does not take is an error here,
+    /// and no loss. [`offset`](Self::offset) tells how much was taken.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn try_append(&mut self, stream: Stream, bytes: &[u8], now_ns: u64) -> io::Result<()> {
+        let now = now_ns.max(self.last_time);
+        self.last_time = now;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let count = self.append_part(stream, rest, now)?;
+            rest = &rest[count..];
+        }
+        Ok(())
+    }
+
+    /// Leaves out bytes that are nowhere to be had: readers are told of a gap.
+    pub fn skip(&mut self, count: u64) {
+        if self.pending == 0 && count > 0 {
+            self.gaps += 1;
+        }
+        self.pending += count;
+        self.lost += count;
+        self.offset += count;
+    }
+
+    /// Whether the log on disk is as this writer left it: nobody else wrote to it or removed it. Says no where it cannot
+    /// be told; [`resume`](Self::resume) then sees what is there.
+    pub fn is_as_left(&self) -> bool {
+        let len = self.current.data.metadata().map(|metadata| metadata.len());
+        // the header of a segment without bytes may have been written again
+        self.current.len > 0
+            && len.is_ok_and(|len| len == self.current.len)
+            && segment::exists(&self.folder, self.current.number)
+            && !segment::exists(&self.folder, self.current.number + 1)
+    }
+
     /// Records a loss that is still open, so that readers learn of it. The caller ends with this.
     pub fn finish(&mut self, now_ns: u64) {
         if self.pending > 0 && self.begin_segment(now_ns.max(self.last_time)).is_ok() {

@@ -7,13 +7,14 @@
 //!             Runtime::recover(run, ..) ──► Running | Exited | Absent | Unverifiable
 //! ```
 //!
-//! [`contract`] is the trait and its words, `process` drives `muster-shim`, `fake` is scripted and needs no processes,
+//! [`Mirror`] copies the log of a run that is elsewhere. [`contract`] is the trait and its words, `process` drives `muster-shim`, `fake` is scripted and needs no processes,
 //! `conformance` is the suite that every runtime must pass.
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod contract;
 pub mod fake;
+mod mirror;
 pub mod process;
 mod progress;
 mod sys;
@@ -23,5 +24,6 @@ pub use contract::{
     LogChunk, Problem, Runtime, RuntimeError, RuntimeEvent, StartError, Terminal, TerminalSize, Usage,
 };
 pub use fake::{FakeRuntime, Script, World};
+pub use mirror::Mirror;
 pub use process::{Config, KEEP_RUNS, ProcessRuntime};
 pub use sys::{become_subreaper, release_memory};
