@@ -251,6 +251,8 @@ impl Resolver<'_> {
             ports: ports
                 .filter_map(|(name, _)| Some((name.to_string(), self.ports.get(&service.name, replica, name)?)))
                 .collect(),
+            container: None,
+            remote: None,
             hash: String::new(),
         };
         spec.hash = hash(&spec);

@@ -17,6 +17,7 @@ struct Inner {
     log: Mutex<Option<LogWatch>>,
     notify: Mutex<NotifyState>,
     known: Mutex<Known>,
+    engine: Mutex<Option<bool>>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -61,6 +62,11 @@ impl ProbeContext {
     /// The service said `WATCHDOG=1` at `now` and promises to say so again within `every`.
     pub fn notified_watchdog(&self, every: Duration, now: Instant) {
         lock(&self.inner.notify).watchdog = Some((every, now));
+    }
+
+    /// What the container's engine says of its health by its own health check; true of one that has none.
+    pub fn engine_says(&self, healthy: bool) {
+        *lock(&self.inner.engine) = Some(healthy);
     }
 
     pub(crate) fn pids(&self) -> Vec<u32> {

@@ -32,6 +32,8 @@ fn spec(argv: &[&str]) -> InstanceSpec {
         notify: false,
         secrets: Vec::new(),
         ports: Vec::new(),
+        container: None,
+        remote: None,
         hash: String::new(),
     }
 }

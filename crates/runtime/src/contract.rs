@@ -5,6 +5,7 @@ use futures::stream::BoxStream;
 use muster_spec::{EnvironmentId, InstanceId, InstanceSpec, RunId, RuntimeKind, SecretText, Signal, Target};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// Something that a runtime can do beyond starting, stopping and keeping logs.
@@ -62,6 +63,9 @@ pub struct Handle {
     pub identity: String,
     /// The process id of the service's main process, where there is one on this machine.
     pub pid: Option<u32>,
+    /// Where its ports answer, at their numbers inside of it, when that is not this machine: a container's own address.
+    #[serde(default)]
+    pub address: Option<IpAddr>,
     /// The folder with the run's log segments, where it is on this machine.
     pub log_dir: Option<PathBuf>,
     /// For the runtime only.
@@ -181,6 +185,8 @@ pub enum RuntimeEvent {
     LogGrew(u64),
     /// It said something over `NOTIFY_SOCKET`: `READY=1`, `STATUS=...`, `WATCHDOG=1`, `STOPPING=1`.
     Notify(String),
+    /// Its engine's own health check says so; also at once of one that has no health check: it is healthy.
+    Health(bool),
     /// It can no longer be seen.
     LinkLost(String),
     /// It can be seen again.

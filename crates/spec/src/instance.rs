@@ -1,6 +1,6 @@
 //! Instances, runs, and what a runtime is given.
 
-use crate::{EnvironmentName, Limits, LogPolicy, RuntimeKind, ServiceName, Signal, Target};
+use crate::{ContainerRun, EnvironmentName, Limits, LogPolicy, RemoteRun, RuntimeKind, ServiceName, Signal, Target};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
@@ -252,6 +252,12 @@ pub struct InstanceSpec {
     pub secrets: Vec<SecretText>,
     /// Ports it should listen on: name and number on this machine.
     pub ports: Vec<(String, u16)>,
+    /// What a container is made of; its environment stands in `command`, whose `argv` is not used.
+    #[serde(default)]
+    pub container: Option<ContainerRun>,
+    /// Where a remote process runs and how it is reached.
+    #[serde(default)]
+    pub remote: Option<RemoteRun>,
     /// Changes when anything that matters for the running instance does: what `stale` compares.
     pub hash: String,
 }

@@ -12,17 +12,23 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod container;
 mod instance;
 mod names;
 mod policy;
 mod probe;
 mod quantity;
+mod remote;
 mod selector;
 mod service;
 mod stack;
 mod template;
 
 pub use address::{Address, Location, Scope};
+pub use container::{
+    ContainerOptions, ContainerRun, ContainerSpec, HOST_GATEWAY, HOST_NAME, HealthCheck, ImageBuild, Mount,
+    MountSource, NetworkMode, PublishedPort, PullPolicy, VolumeSource,
+};
 pub use instance::{
     EnvironmentId, IdentityError, InstanceId, InstanceSpec, ResolvedCommand, RunId, RunMode, SecretText, Streams,
 };
@@ -33,10 +39,11 @@ pub use policy::{
 };
 pub use probe::{Check, HttpCheck, Matcher, ProbeSet, ProbeSpec, Role};
 pub use quantity::{ByteSize, HumanDuration, QuantityError};
+pub use remote::{RemoteRun, RemoteSpec, SyncPath, Tunnel, TunnelEnd};
 pub use selector::{Selector, SelectorError, SelectorPart};
 pub use service::{
-    BuildSpec, CacheSpec, CommandSpec, ContainerSpec, DetailsSpec, ExternalSpec, MockSpec, Need, PortAt, PortSpec,
-    ProcessSpec, RemoteSpec, RuntimeKind, ServiceKind, ServiceSpec, Step, Variants, WatchAction, WatchRule,
+    BuildSpec, CacheSpec, CommandSpec, DetailsSpec, ExternalSpec, MockSpec, Need, PortAt, PortSpec, ProcessSpec,
+    RuntimeKind, ServiceKind, ServiceSpec, Step, Variants, WatchAction, WatchRule,
 };
 pub use stack::{
     CleanTarget, DatabaseSpec, Engine, EnvSync, PortPlan, ProtoSync, Stack, StubDir, SyncSpec, TestSpec, VariableSpec,

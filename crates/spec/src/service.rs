@@ -1,8 +1,8 @@
 //! A service or job as it is wanted.
 
 use crate::{
-    ByteSize, HumanDuration, Limits, LogPolicy, OnEnd, OnRestart, PortName, ProbeSet, RestartPolicy, ServiceName,
-    Signal, StopSpec, Template, UnhealthyPolicy, Until,
+    ByteSize, ContainerSpec, HumanDuration, Limits, LogPolicy, OnEnd, OnRestart, PortName, ProbeSet, RemoteSpec,
+    RestartPolicy, ServiceName, Signal, StopSpec, Template, UnhealthyPolicy, Until,
 };
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -105,36 +105,6 @@ pub struct ProcessSpec {
     pub umask: Option<u32>,
 }
 
-/// How a service runs as a container.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ContainerSpec {
-    /// Image to run; with `build`, the tag it gets.
-    pub image: Option<String>,
-    /// Build context folder.
-    pub context: Option<PathBuf>,
-    /// Dockerfile, relative to the context.
-    pub dockerfile: Option<PathBuf>,
-    /// Command in place of the image's.
-    pub command: Option<CommandSpec>,
-    /// `name:path`, `./folder:path[:ro]`.
-    pub volumes: Vec<Template>,
-    /// User in the container.
-    pub user: Option<String>,
-}
-
-/// How a service runs on another host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RemoteSpec {
-    /// Host as ssh knows it.
-    pub host: String,
-    /// The program there.
-    pub command: CommandSpec,
-    /// `local:remote` paths uploaded before the start.
-    pub sync: Vec<String>,
-    /// User to become there.
-    pub user: Option<String>,
-}
-
 /// A deterministic stand-in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MockSpec {
@@ -150,7 +120,7 @@ pub struct ExternalSpec {
 }
 
 /// The ways in which a service can run; at least one is there.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Variants {
     /// As a process.
     pub process: Option<ProcessSpec>,

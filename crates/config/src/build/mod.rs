@@ -6,6 +6,7 @@
 //! ```
 
 mod command;
+mod container;
 mod data;
 mod needs;
 mod policy;

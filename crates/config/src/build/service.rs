@@ -1,6 +1,7 @@
 //! One service.
 
 use super::command::{self, Place};
+use super::container;
 use super::ports;
 use super::read::{Cx, entries};
 use super::{policy, probe};
@@ -10,8 +11,8 @@ use crate::tree::{Node, Span};
 use crate::variables::{Values, env_file};
 use indexmap::IndexMap;
 use muster_spec::{
-    BuildSpec, ContainerSpec, ExternalSpec, MockSpec, OnEnd, ProcessSpec, RemoteSpec, RuntimeKind, ServiceKind,
-    ServiceName, ServiceSpec, Template, UnhealthyPolicy, Variants,
+    BuildSpec, ExternalSpec, MockSpec, OnEnd, ProcessSpec, RuntimeKind, ServiceKind, ServiceName, ServiceSpec,
+    Template, UnhealthyPolicy, Variants,
 };
 
 /// A variable with its name longer than this is refused by execve(2): MAX_ARG_STRLEN, 32 pages.
@@ -168,8 +169,8 @@ fn set(cx: &mut Cx<'_>, env: &mut IndexMap<String, Template>, name: &str, value:
 pub(super) fn variants(cx: &mut Cx<'_>, node: &Node) -> Variants {
     Variants {
         process: node.get("process").and_then(|node| process(cx, node)),
-        container: node.get("container").and_then(|node| container(cx, node)),
-        remote: node.get("remote").and_then(|node| remote(cx, node)),
+        container: node.get("container").and_then(|node| container::container(cx, node)),
+        remote: node.get("remote").and_then(|node| container::remote(cx, node)),
         mock: node.get("mock").and_then(|value| {
             let file = cx.path_at(value, "file");
             if file.is_none() {
@@ -201,64 +202,4 @@ fn process(cx: &mut Cx<'_>, node: &Node) -> Option<ProcessSpec> {
     });
     let (user, before) = (cx.text_at(node, "user"), command::steps(cx, node.get("before")));
     command.map(|command| ProcessSpec { command, user, before, umask })
-}
-
-fn container(cx: &mut Cx<'_>, node: &Node) -> Option<ContainerSpec> {
-    let (context, dockerfile) = match node.get("build") {
-        Some(build) if build.as_map().is_some() => {
-            let dockerfile = cx.text_at(build, "dockerfile").map(Into::into);
-            let here = || Some(cx.sources.folder(build.span.file).to_owned());
-            let context = if build.get("context").is_some() { None } else { here() };
-            (context.or_else(|| cx.path_at(build, "context")), dockerfile)
-        }
-        Some(build) => (cx.path(build), None),
-        None => (None, None),
-    };
-    let image = cx.text_at(node, "image");
-    if image.is_none() && context.is_none() {
-        cx.missing(node.span, "`container` needs an `image` or a `build`");
-        return None;
-    }
-    let volumes = node.get("volumes").map(Node::one_or_many).unwrap_or_default();
-    let volumes = volumes.iter().filter_map(|volume| {
-        let template = cx.template(volume)?;
-        let relative = matches!(template.0.first(), Some(muster_spec::Part::Text(text)) if text.starts_with('.'));
-        Some(if relative { volume_from(cx, template, volume.span) } else { template })
-    });
-    let volumes = volumes.collect();
-    let command = node.get("command").and_then(|node| command::slot(cx, node, Place::Elsewhere));
-    Some(ContainerSpec { image, context, dockerfile, command, volumes, user: cx.text_at(node, "user") })
-}
-
-/// `./data:/data`: only what stands before the colon is a path of this machine.
-fn volume_from(cx: &Cx<'_>, mut template: Template, span: Span) -> Template {
-    if let Some(muster_spec::Part::Text(text)) = template.0.first_mut() {
-        let (source, rest) = text.split_once(':').map_or((text.as_str(), None), |(a, b)| (a, Some(b)));
-        let source = crate::files::normal(&cx.sources.folder(span.file).join(source)).display().to_string();
-        *text = rest.map_or(source.clone(), |rest| format!("{source}:{rest}"));
-    }
-    template
-}
-
-fn remote(cx: &mut Cx<'_>, node: &Node) -> Option<RemoteSpec> {
-    let command = command::of_map(cx, node, Place::Elsewhere);
-    let host = cx.text_at(node, "host");
-    if host.is_none() {
-        cx.missing(node.span, "`remote` needs a `host`");
-    }
-    if command.is_none() && node.get("command").is_none() && node.get("shell").is_none() {
-        cx.missing(node.span, "`remote` needs a `command`");
-    }
-    let mut sync = Vec::new();
-    for item in node.get("sync").map(Node::one_or_many).unwrap_or_default() {
-        let Some(text) = cx.text(item) else { continue };
-        let Some((local, there)) = text.split_once(':') else {
-            cx.report.error(Code::WrongType, item.span, format!("`{text}` is not `local:remote`"));
-            continue;
-        };
-        let local = crate::files::normal(&cx.sources.folder(item.span.file).join(local));
-        sync.push(format!("{}:{there}", local.display()));
-    }
-    let user = cx.text_at(node, "user");
-    Some(RemoteSpec { host: host?, command: command?, sync, user })
 }

@@ -400,6 +400,11 @@ async fn listen(
                 ears.wake.notify_waiters();
                 continue;
             }
+            Some(RuntimeEvent::Health(healthy)) => {
+                ears.probe.engine_says(healthy);
+                ears.wake.notify_waiters();
+                continue;
+            }
             Some(RuntimeEvent::LinkLost(reason)) => {
                 Message::Event(Event::LinkLost { instance: instance.clone(), run: ears.number, reason })
             }

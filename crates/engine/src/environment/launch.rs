@@ -236,7 +236,11 @@ pub(super) async fn step(
                 };
             }
             Some(
-                RuntimeEvent::LogGrew(_) | RuntimeEvent::Notify(_) | RuntimeEvent::LinkLost(_) | RuntimeEvent::LinkBack,
+                RuntimeEvent::LogGrew(_)
+                | RuntimeEvent::Notify(_)
+                | RuntimeEvent::Health(_)
+                | RuntimeEvent::LinkLost(_)
+                | RuntimeEvent::LinkBack,
             ) => {}
             None => return Err(format!("`{name}` was lost sight of")),
         }

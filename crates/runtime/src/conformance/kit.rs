@@ -69,6 +69,8 @@ impl<'a> Case<'a> {
             notify: false,
             secrets: Vec::new(),
             ports: Vec::new(),
+            container: None,
+            remote: None,
             hash: format!("hash of {run}"),
         })
     }

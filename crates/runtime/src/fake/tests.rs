@@ -19,6 +19,8 @@ fn spec() -> InstanceSpec {
         notify: false,
         secrets: Vec::new(),
         ports: Vec::new(),
+        container: None,
+        remote: None,
         hash: "h".into(),
     }
 }

@@ -35,6 +35,8 @@ fn spec(program: &Program) -> InstanceSpec {
         notify: false,
         secrets: Vec::new(),
         ports: Vec::new(),
+        container: None,
+        remote: None,
         hash: "hash".into(),
     }
 }

@@ -2,6 +2,8 @@
 
 mod probes;
 
+mod container;
+
 use crate::import::to_yaml as write;
 use muster_spec::{
     Backoff, BuildSpec, CacheSpec, CommandSpec, DatabaseSpec, DetailsSpec, Engine, Need, OnEnd, OnRestart, PortAt,
@@ -158,28 +160,8 @@ fn variants(variants: &Variants, out: &mut Object) {
         process.option("umask", spec.umask.map(|mask| format!("{mask:03o}")));
         out.put("process", process.done());
     }
-    if let Some(spec) = &variants.container {
-        let mut container = Object::default();
-        container.option("image", spec.image.as_deref().map(escape));
-        if let Some(context) = &spec.context {
-            let mut build = Object::default();
-            build.put("context", path(context));
-            build.option("dockerfile", spec.dockerfile.as_deref().map(path));
-            container.put("build", build.done());
-        }
-        container.option("command", spec.command.as_ref().map(command));
-        container.some("volumes", Value::Array(spec.volumes.iter().map(template).collect()));
-        container.option("user", spec.user.as_deref().map(escape));
-        out.put("container", container.done());
-    }
-    if let Some(spec) = &variants.remote {
-        let mut remote = Object::default();
-        remote.put("host", text(&spec.host));
-        remote.put("command", command(&spec.command));
-        remote.some("sync", texts(&spec.sync));
-        remote.option("user", spec.user.as_deref().map(escape));
-        out.put("remote", remote.done());
-    }
+    out.option("container", variants.container.as_ref().map(container::variant));
+    out.option("remote", variants.remote.as_ref().map(container::remote));
     out.option("mock", variants.mock.as_ref().map(|mock| json!({ "file": path(&mock.file) })));
     out.option("external", variants.external.as_ref().map(|external| json!({ "url": template(&external.url) })));
 }
