@@ -22,7 +22,7 @@ use futures::future::{BoxFuture, FutureExt as _};
 /// One promise of the contract.
 #[derive(Clone, Copy)]
 pub struct Clause {
-    /// What it is called in the table and in `MUSTER_SKIPS`.
+    /// What it is called in the table.
     pub name: &'static str,
     /// Without this capability it does not apply.
     pub needs: Option<Capability>,

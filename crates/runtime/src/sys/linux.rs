@@ -91,6 +91,7 @@ pub(crate) fn reap(pidfd: &OwnedFd) {
 /// What /proc/PID/stat tells (proc(5)).
 struct Stat {
     state: u8,
+    /// 0 for a session of another pid namespace.
     session: u32,
     ticks: u64,
     start: u64,
@@ -168,7 +169,8 @@ pub(crate) fn tracer(pid: u32) -> Option<u32> {
 /// An orphan is a child that is no supervisor, lives in another session than ours and started at `since` (clock ticks
 /// after boot) or later: what we start ourselves stays in our session, and what a service starts can never enter it.
 pub(crate) fn end_orphans(since: u64, patience: Duration) {
-    let ours = rustix::process::getsid(None).map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs());
+    // 0 where the session's leader is outside of our pid namespace: all that is started from there has the same 0
+    let Some(ours) = stat(std::process::id()).map(|stat| stat.session) else { return };
     let deadline = Instant::now() + patience;
     let mut seen: Vec<u32> = Vec::new();
     loop {

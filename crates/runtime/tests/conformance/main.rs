@@ -1,6 +1,8 @@
 //! All runtimes of this crate against all clauses of the contract.
 
 mod harness;
+#[cfg(target_os = "linux")]
+mod namespace;
 mod survival;
 
 use harness::fake::FakeHarness;
