@@ -19,7 +19,7 @@ use crate::workspace::{Workspace, on_path, run as run_command};
 use crate::{generate, setup};
 
 /// The crates without I/O; they have to stay portable.
-const PURE: [&str; 3] = ["muster-spec", "muster-core", "muster-config"];
+const PURE: [&str; 4] = ["muster-spec", "muster-core", "muster-compose", "muster-config"];
 
 /// A target that is not Linux, for which std comes by rustup.
 const OTHER_TARGET: &str = "aarch64-apple-darwin";

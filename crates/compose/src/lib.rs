@@ -1,0 +1,32 @@
+//! Compose files as data: a project loaded as the Compose specification says, and as Docker Compose does where the two
+//! differ or the specification is silent.
+//!
+//! ```text
+//!  request: files, profiles, env files, environment            options: which files, which folder, which variables
+//!     │
+//!     ▼  for each file, for each document in it
+//!  parse ► interpolate ► extends ► reset ► include ► merge ► unique ► schema ► canonical ► omit empty ► unique
+//!     │
+//!     ▼  once
+//!  defaults ► validate ► paths ► environment ► Loaded ──► normalise, profiles, consistency ──► the printed model
+//! ```
+//! The order is Compose's own and matters: a short form is merged before it becomes a long one, a file is judged by the
+//! schema together with all files before it, a variable is looked up before `extends` knows its file.
+//!
+//! - [`tree`]: typed nodes with places; [`problem`]: what can be wrong; [`files`]: the only way to the outside.
+//! - Nothing reads the process's environment, folder or arguments: [`LoadRequest`] says all of that.
+
+#![forbid(unsafe_code)]
+
+pub mod files;
+mod load;
+#[cfg_attr(not(test), expect(dead_code, reason = "loading is built on it next"))]
+mod parse;
+pub mod problem;
+mod scalar;
+pub mod tree;
+
+pub use files::{Disk, Files, Found, Memory, SourceFile};
+pub use load::{LoadRequest, Loaded};
+pub use problem::{CODES, Code, Place, Problem, Report};
+pub use tree::{Key, Map, Node, Span, Tag, Value, Written};
