@@ -19,6 +19,9 @@ pub mod proc;
 pub mod random;
 pub mod wait;
 
+pub use muster_testkit as kit;
+pub use muster_testkit::skip;
+
 pub use home::{Home, Running};
 pub use output::Output;
 pub use proc::Process;
@@ -46,16 +49,4 @@ pub fn free_port() -> u16 {
         std::net::TcpListener::bind(("127.0.0.1", port)).is_ok().then_some(port)
     };
     (0..9_000).find_map(free).expect("a free port")
-}
-
-/// Notes that something was not tested, for whoever reads the result: `SKIPPED suite: reason`.
-pub fn skip(suite: &str, reason: &str) {
-    use std::io::Write;
-    let line = format!("SKIPPED {suite}: {reason}");
-    eprintln!("{line}");
-    let Some(path) = std::env::var_os("MUSTER_SKIPS") else { return };
-    if let Ok(mut file) = std::fs::OpenOptions::new().create(true).append(true).open(path) {
-        // the line on standard error says it as well
-        let _ = writeln!(file, "{line}");
-    }
 }

@@ -11,6 +11,7 @@ mod client;
 mod demo;
 mod generate;
 mod lint;
+mod services;
 mod setup;
 mod sim;
 mod test;
@@ -30,6 +31,9 @@ usage: cargo xtask TASK
   build [--release]             the static muster-shim, then muster (a release embeds the shim)
   test [--full] [ARGS]          sets up, runs every test, the simulator and the mutants; ARGS go to `cargo test` and leave
                                 the last two out
+  services up [--install] | env | down
+                                the container engines that tests use, kept up between runs; prints the variables that name
+                                them. `test` starts and ends them by itself, and with CI=true installs what is missing
   lint [--only CHECK,...]       every check; all of them even when one fails
   gen [--check]                 the generated files under docs/
   sim [--seeds N] [--seed-from K] [--steps M]
@@ -63,6 +67,7 @@ fn run() -> Result<()> {
     match task.as_str() {
         "build" => build::run(&workspace, args),
         "test" => test::run(&workspace, args),
+        "services" => services::run(args),
         "lint" => lint::run(&workspace, args),
         "gen" => generate::run(&workspace, args),
         "sim" => sim::run(&workspace, args),

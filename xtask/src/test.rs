@@ -1,12 +1,12 @@
 //! `test [--full] [ARGS]`: sets up what the tests need, runs them, and says what was left out.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::args::Args;
-use crate::workspace::{Workspace, replace, run as run_command};
-use crate::{build, setup, sim};
+use crate::workspace::{Workspace, in_ci, replace, run as run_command};
+use crate::{build, services, setup, sim};
 
 /// The task. With ARGS only those tests run; without, the simulator and its mutants follow.
 pub(crate) fn run(workspace: &Workspace, mut args: Args) -> Result<()> {
@@ -23,7 +23,7 @@ pub(crate) fn run(workspace: &Workspace, mut args: Args) -> Result<()> {
             failed.push(suite);
         }
     };
-    note("cargo test", cargo_test(workspace, full, &passed_on, &skips));
+    note("cargo test", cargo_test(workspace, &Plan { full, passed_on: &passed_on, skips: &skips }));
     if passed_on.is_empty() {
         note("sim", sim::run(workspace, Args::new(std::iter::empty())));
         note("mutants", sim::mutants(workspace, Args::new(std::iter::empty())));
@@ -44,18 +44,40 @@ pub(crate) fn run(workspace: &Workspace, mut args: Args) -> Result<()> {
     Ok(())
 }
 
-fn cargo_test(workspace: &Workspace, full: bool, passed_on: &[String], skips: &Path) -> Result<()> {
+/// What is to be tested.
+struct Plan<'a> {
+    full: bool,
+    passed_on: &'a [String],
+    skips: &'a Path,
+}
+
+fn cargo_test(workspace: &Workspace, plan: &Plan<'_>) -> Result<()> {
+    // engines come up while the compiler works
+    let starting = std::thread::spawn(services::for_tests);
+    let built = build_programs(workspace);
+    let share = starting.join().map_err(|_| anyhow!("starting the services of the tests panicked"))??;
+    let tested = built.and_then(|shim| run_tests(workspace, plan, &shim, &share.variables));
+    tested.and(services::give_back(share))
+}
+
+/// Helper programs and `muster` itself: tests of one crate run binaries of another, which cargo does not build for them.
+/// Returns the path of the shim.
+fn build_programs(workspace: &Workspace) -> Result<PathBuf> {
     let shim = build::shim(workspace)?;
-    // helper programs and `muster` itself: tests of one crate run binaries of another, which cargo does not build for them
     run_command(workspace.cargo("build").args(["--workspace", "--bins"]))?;
     replace(&shim, &workspace.target.join("debug/muster-shim"))?;
+    Ok(shim)
+}
+
+fn run_tests(workspace: &Workspace, plan: &Plan<'_>, shim: &Path, components: &[(&'static str, String)]) -> Result<()> {
     let mut cargo = workspace.cargo("test");
     cargo.arg("--no-fail-fast");
-    if !names_package(passed_on) {
+    if !names_package(plan.passed_on) {
         cargo.arg("--workspace");
     }
-    cargo.args(passed_on).env("MUSTER_SKIPS", skips).env("MUSTER_SHIM", &shim);
-    if full {
+    cargo.args(plan.passed_on).env("MUSTER_SKIPS", plan.skips).env("MUSTER_SHIM", shim);
+    cargo.envs(components.iter().map(|(name, value)| (name, value)));
+    if plan.full {
         cargo.env("MUSTER_TEST_FULL", "1");
     }
     run_command(&mut cargo)
@@ -73,10 +95,6 @@ fn skipped_suites(text: &str) -> Vec<&str> {
     lines.sort_unstable();
     lines.dedup();
     lines
-}
-
-fn in_ci() -> bool {
-    std::env::var("CI").is_ok_and(|value| value == "true" || value == "1")
 }
 
 #[cfg(test)]

@@ -1,0 +1,182 @@
+//! Docker Engine, started as root below one folder.
+
+use crate::background::Background;
+use crate::{Engine, Result, Trouble};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// dockerd starts a containerd and asks the kernel for everything it may use.
+const READY_WITHIN: Duration = Duration::from_secs(90);
+
+/// How much of the machine an engine may change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Networks {
+    /// The usual ones: `docker0`, and rules of iptables. One engine on a machine can have them.
+    Usual,
+    /// A bridge of its own and no rules: beside another engine. Containers reach each other and the host; ports are
+    /// published by the proxy.
+    Beside {
+        /// The bridge's name, at most 15 bytes; it is made.
+        bridge: String,
+        /// Its address, like `10.213.7.1/24`.
+        address: String,
+    },
+}
+
+/// A dockerd of ours.
+#[derive(Debug)]
+pub struct Dockerd {
+    folder: PathBuf,
+    networks: Networks,
+    process: Background,
+}
+
+impl Dockerd {
+    /// The one below a folder, whether it runs or not. The folder is best short: sockets lie below it.
+    #[must_use]
+    pub fn below(folder: &Path, networks: Networks) -> Self {
+        Self { folder: folder.to_owned(), networks, process: Background::of(folder, "dockerd") }
+    }
+
+    /// Its engine.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        Engine { socket: self.folder.join("docker.sock") }
+    }
+
+    /// Starts it, unless it answers, and waits until it does.
+    ///
+    /// # Errors
+    /// When it ends or does not answer; dockerd's last words are in it.
+    pub fn start(&self) -> Result<Engine> {
+        let engine = self.engine();
+        if engine.answers() {
+            return Ok(engine);
+        }
+        let at = |name: &str| self.folder.join(name);
+        fs::create_dir_all(&self.folder).map_err(Trouble::at(self.folder.display()))?;
+        // not the machine's: what it says there is not meant for us
+        fs::write(at("daemon.json"), "{}\n").map_err(Trouble::at("daemon.json"))?;
+        let mut dockerd = Command::new("dockerd");
+        dockerd.arg("--config-file").arg(at("daemon.json")).arg("--data-root").arg(at("data"));
+        dockerd.arg("--exec-root").arg(at("exec")).arg("--pidfile").arg(at("docker.pid"));
+        dockerd.args(["--host", &engine.address(), "--log-level", "warn"]);
+        if let Networks::Beside { bridge, address } = &self.networks {
+            // never `--bridge none`: that removes the `docker0` of the other engine
+            make_bridge(bridge, address)?;
+            dockerd.args(["--bridge", bridge, "--iptables=false", "--ip-masq=false"]);
+        }
+        self.process.start(&mut dockerd)?;
+        self.process.wait_ready(READY_WITHIN, || engine.answers())?;
+        Ok(engine)
+    }
+
+    /// Ends it; its containers end with it.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub fn stop(&self) -> Result<()> {
+        self.process.stop()
+    }
+
+    /// The daemon's pid while it runs.
+    #[must_use]
+    pub fn pid(&self) -> Option<rustix::process::Pid> {
+        self.process.pid()
+    }
+
+    /// Ends it and removes all it had.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub fn remove(&self) -> Result<()> {
+        self.stop()?;
+        if let Networks::Beside { bridge, .. } = &self.networks {
+            // it may never have been made
+            let _ = Command::new("ip").args(["link", "delete", bridge]).output();
+        }
+        unmount_below(&self.folder);
+        remove_folder(&self.folder)
+    }
+}
+
+/// A dockerd that belongs to one test: to be restarted, killed and cut off. Gone with the value.
+#[derive(Debug)]
+pub struct PrivateDocker {
+    dockerd: Dockerd,
+    _folder: tempfile::TempDir,
+}
+
+impl PrivateDocker {
+    /// Starts one, with the images of the tests.
+    ///
+    /// # Errors
+    /// When this user cannot, or it does not come up.
+    pub fn start() -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("mpd-").tempdir_in("/tmp").map_err(Trouble::at("a folder"))?;
+        let number = std::process::id() % 60_000;
+        let networks = Networks::Beside {
+            bridge: format!("mpd{number}"),
+            address: format!("10.{}.{}.1/24", 200 + number / 256 % 50, number % 256),
+        };
+        let dockerd = Dockerd::below(&folder.path().join("d"), networks);
+        let private = Self { dockerd, _folder: folder };
+        crate::images::ensure(&private.dockerd.start()?)?;
+        Ok(private)
+    }
+
+    /// The daemon: `stop` and `start` restart it.
+    #[must_use]
+    pub fn daemon(&self) -> &Dockerd {
+        &self.dockerd
+    }
+
+    /// Its engine.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        self.dockerd.engine()
+    }
+}
+
+impl Drop for PrivateDocker {
+    fn drop(&mut self) {
+        if let Err(error) = self.dockerd.remove() {
+            eprintln!("a private Docker Engine is left: {error}");
+        }
+    }
+}
+
+fn make_bridge(name: &str, address: &str) -> Result<()> {
+    if Path::new("/sys/class/net").join(name).exists() {
+        return Ok(());
+    }
+    for words in [
+        &["link", "add", name, "type", "bridge"][..],
+        &["address", "add", address, "dev", name],
+        &["link", "set", name, "up"],
+    ] {
+        crate::services::succeed(Command::new("ip").args(words))?;
+    }
+    Ok(())
+}
+
+/// Layers and namespaces that a killed engine left mounted, innermost first.
+pub(crate) fn unmount_below(folder: &Path) {
+    let text = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let points =
+        text.lines().filter_map(|line| line.split(' ').nth(1)).filter(|point| Path::new(point).starts_with(folder));
+    let points: Vec<&str> = points.collect();
+    for point in points.into_iter().rev() {
+        // what cannot be unmounted keeps its folder from being removed, which is told
+        let _ = Command::new("umount").args(["--lazy", point]).output();
+    }
+}
+
+pub(crate) fn remove_folder(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Trouble::at(folder.display())(error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
