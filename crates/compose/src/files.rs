@@ -24,7 +24,7 @@ pub enum Found {
 
 /// What loading asks of the machine.
 pub trait Files {
-    /// The bytes of a file.
+    /// The bytes of a file; `-` is the standard input.
     ///
     /// # Errors
     /// What the system says.
@@ -32,6 +32,11 @@ pub trait Files {
 
     /// What is at a path; nothing when it is not there or cannot be seen.
     fn find(&self, path: &Path) -> Option<Found>;
+
+    /// An absolute path with the first symbolic link on its way resolved.
+    fn follow(&self, path: &Path) -> PathBuf {
+        path.to_path_buf()
+    }
 }
 
 /// The file system.
@@ -40,6 +45,11 @@ pub struct Disk;
 
 impl Files for Disk {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        if path == Path::new("-") {
+            let mut bytes = Vec::new();
+            io::Read::read_to_end(&mut io::stdin().lock(), &mut bytes)?;
+            return Ok(bytes);
+        }
         std::fs::read(path)
     }
 
@@ -47,9 +57,21 @@ impl Files for Disk {
         let about = std::fs::metadata(path).ok()?;
         Some(if about.is_dir() { Found::Folder } else { Found::File })
     }
+
+    fn follow(&self, path: &Path) -> PathBuf {
+        let is_link = |path: &&Path| std::fs::symlink_metadata(path).is_ok_and(|about| about.is_symlink());
+        let Some(link) = path.ancestors().collect::<Vec<_>>().into_iter().rev().find(is_link) else {
+            return path.to_path_buf();
+        };
+        match (std::fs::canonicalize(link), path.strip_prefix(link)) {
+            (Ok(target), Ok(rest)) if rest.as_os_str().is_empty() => target,
+            (Ok(target), Ok(rest)) => target.join(rest),
+            (_, _) => path.to_path_buf(),
+        }
+    }
 }
 
-/// Files in memory, for tests and previews; a folder is what a file lies under.
+/// Files in memory, for tests and previews; a folder is what a file lies under, `-` the standard input.
 #[derive(Debug, Clone, Default)]
 pub struct Memory {
     /// Bytes by absolute path.

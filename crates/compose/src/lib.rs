@@ -18,15 +18,32 @@
 
 #![forbid(unsafe_code)]
 
+mod dotenv;
+mod environ;
+mod extends;
 pub mod files;
+mod include;
+mod interpolate;
 mod load;
-#[cfg_attr(not(test), expect(dead_code, reason = "loading is built on it next"))]
+mod loader;
+mod merge;
+mod options;
 mod parse;
+mod path;
+mod paths;
 pub mod problem;
+mod project;
+mod reset;
 mod scalar;
+mod show;
+mod sources;
+mod template;
 pub mod tree;
+mod unique;
 
 pub use files::{Disk, Files, Found, Memory, SourceFile};
-pub use load::{LoadRequest, Loaded};
+pub use load::{LoadRequest, Loaded, load};
+pub use options::{FILE_NAMES, OVERRIDE_NAMES};
 pub use problem::{CODES, Code, Place, Problem, Report};
+pub use project::normalise as normalise_project_name;
 pub use tree::{Key, Map, Node, Span, Tag, Value, Written};

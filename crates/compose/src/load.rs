@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::files::SourceFile;
+use crate::files::{Files, SourceFile};
 use crate::problem::Problem;
 use crate::tree::Node;
 
@@ -44,6 +44,17 @@ pub struct Loaded {
     pub environment: BTreeMap<String, String>,
     /// Active profiles.
     pub profiles: Vec<String>,
+    /// Services without profiles, and those with an active one, in the order of the files. Their `environment` and
+    /// `labels` are maps that hold what their files say.
+    pub active: Vec<String>,
     /// What was noticed and is no error: unset variables, obsolete attributes.
     pub warnings: Vec<Problem>,
+}
+
+/// Loads a project.
+///
+/// # Errors
+/// Everything that is wrong, as far as it could be found in one go.
+pub fn load(request: &LoadRequest, files: &dyn Files) -> Result<Loaded, Vec<Problem>> {
+    crate::project::load(request, files)
 }

@@ -152,6 +152,12 @@ impl Report {
         !self.errors.is_empty()
     }
 
+    /// How many errors there are.
+    #[must_use]
+    pub fn errors(&self) -> usize {
+        self.errors.len()
+    }
+
     /// Errors and warnings with their places: one that two passes found is said once.
     #[must_use]
     pub fn finish(self, sources: &[SourceFile]) -> (Vec<Problem>, Vec<Problem>) {

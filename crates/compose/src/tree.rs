@@ -114,8 +114,8 @@ pub enum Value {
     Map(Map),
 }
 
-/// A value, its place, and how it was written.
-#[derive(Debug, Clone, PartialEq)]
+/// A value, its place, and how it was written. Two are equal if their values are.
+#[derive(Debug, Clone)]
 pub struct Node {
     /// The value.
     pub value: Value,
@@ -125,6 +125,12 @@ pub struct Node {
     pub tag: Option<Tag>,
     /// Of a scalar that stands in a file; none for what loading made.
     pub written: Option<Written>,
+}
+
+impl PartialEq for Node {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
 }
 
 impl Node {
