@@ -186,6 +186,8 @@ pub enum Exit {
     Signal(i32),
     /// Its supervisor was killed; the tree was ended.
     SupervisorKilled,
+    /// Somebody else removed it: a wish of a person, so nothing is due.
+    Removed,
     /// It is gone and nobody saw how.
     Unknown,
 }
@@ -199,6 +201,7 @@ impl std::fmt::Display for Exit {
                 Err(_) => write!(f, "signal {number}"),
             },
             Self::SupervisorKilled => f.write_str("supervisor killed"),
+            Self::Removed => f.write_str("its removal by someone else"),
             Self::Unknown => f.write_str("exit unknown"),
         }
     }

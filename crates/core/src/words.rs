@@ -1,6 +1,6 @@
 //! Causes in words.
 
-use crate::Cause;
+use crate::{Cause, Exit};
 use muster_spec::Until;
 
 /// The word of a need's condition.
@@ -27,6 +27,7 @@ pub fn cause(cause: &Cause) -> String {
         }
         Cause::Spawned => "was spawned".to_owned(),
         Cause::StartFailed(reason) => format!("could not be started: {reason}"),
+        Cause::Ended(Exit::Removed) => "removed by someone else".to_owned(),
         Cause::Ended(exit) => format!("ended by itself with {exit}"),
         Cause::Obeyed(exit) => format!("ended with {exit} after it was asked to"),
         Cause::GraceOver => "did not stop in time and was killed".to_owned(),

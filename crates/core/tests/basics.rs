@@ -123,6 +123,20 @@ fn a_crash_restarts_at_once_and_then_waits() {
 }
 
 #[test]
+fn what_somebody_else_removed_is_stopped_and_starts_only_when_asked_for() {
+    let stack = accepted(vec![service("api", vec![])]);
+    let mut w = world();
+    w.up(&stack, &["api"]);
+    w.step(Event::Started { instance: id("api"), run: 1 });
+    assert_eq!(w.step(Event::Exited { instance: id("api"), run: 1, exit: Exit::Removed }), []);
+    assert_eq!(w.state("api"), State::Stopped);
+    let view = w.machine.view(&id("api")).unwrap();
+    assert_eq!(muster_core::words::cause(&view.cause), "removed by someone else");
+    assert_eq!(w.step(Event::Tick), []);
+    assert!(w.up(&stack, &["api"]).contains(&Effect::Start { instance: id("api"), run: 2 }));
+}
+
+#[test]
 fn a_job_runs_and_is_never_ready_without_a_probe() {
     let mut migrate = service("migrate", vec![]);
     migrate.kind = ServiceKind::Job;

@@ -48,7 +48,7 @@ impl External {
 }
 
 fn ended() -> ExitRecord {
-    ExitRecord { exit: Known::Code(0), at_ns: crate::clock::wall_ns(), log_bytes: 0 }
+    ExitRecord { exit: Known::Code(0), at_ns: crate::clock::wall_ns(), log_bytes: 0, note: None }
 }
 
 impl Runtime for External {

@@ -23,12 +23,13 @@ pub(crate) fn reason(view: &View) -> Option<String> {
     match view.state {
         State::Ready | State::Done => None,
         State::Stopped => match view.wanted {
+            Wanted::Down if view.exit == Some(Exit::Removed) => Some(cause(&view.cause)),
             Wanted::Down => None,
             Wanted::Up => Some(cause(&view.cause)),
         },
         State::Exited => match view.exit {
             Some(Exit::Code(0)) => None,
-            Some(Exit::Code(_) | Exit::Signal(_) | Exit::SupervisorKilled | Exit::Unknown) | None => {
+            Some(Exit::Code(_) | Exit::Signal(_) | Exit::SupervisorKilled | Exit::Removed | Exit::Unknown) | None => {
                 Some(cause(&view.cause))
             }
         },

@@ -139,6 +139,8 @@ pub enum Known {
     Signal(i32),
     /// Its supervisor was killed; the tree was ended.
     SupervisorKilled,
+    /// Somebody else removed it, past Muster.
+    Removed,
     /// It is gone and nobody saw how.
     Unknown,
 }
@@ -152,6 +154,9 @@ pub struct ExitRecord {
     pub at_ns: u64,
     /// Bytes that its log has in all, those that were rotated away included.
     pub log_bytes: u64,
+    /// What its runtime knows beside: that it ran out of memory, for example.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// What became of a run.
@@ -350,8 +355,16 @@ pub trait Runtime: Send + Sync + 'static {
     fn destroy<'a>(&'a self, run: &'a RunId) -> BoxFuture<'a, Result<(), RuntimeError>>;
 
     /// An environment is down: what it had only while it ran goes, and nothing else.
-    fn leave(&self, environment: &EnvironmentId) {
+    /// Idempotent.
+    fn leave<'a>(&'a self, environment: &'a EnvironmentId) -> BoxFuture<'a, Result<(), RuntimeError>> {
         let _nothing_is_left_here = environment;
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Removes the data that this runtime keeps for an environment, which is down: its named volumes. Idempotent.
+    fn remove_data<'a>(&'a self, environment: &'a EnvironmentId) -> BoxFuture<'a, Result<(), RuntimeError>> {
+        let _nothing_is_kept_here = environment;
+        Box::pin(std::future::ready(Ok(())))
     }
 
     /// Process ids of this machine whose descendants are the run's own processes; none where it runs elsewhere.

@@ -48,6 +48,8 @@ pub(crate) struct Progress {
     pub(crate) phase: Phase,
     pub(crate) log_end: u64,
     pub(crate) lost: Option<String>,
+    /// What its engine's own health check says.
+    pub(crate) health: Option<bool>,
     pub(crate) status_text: Option<String>,
     notes: VecDeque<(u64, String)>,
     noted: u64,
@@ -55,7 +57,7 @@ pub(crate) struct Progress {
 
 impl Progress {
     pub(crate) fn new(phase: Phase) -> Self {
-        Self { phase, log_end: 0, lost: None, status_text: None, notes: VecDeque::new(), noted: 0 }
+        Self { phase, log_end: 0, lost: None, health: None, status_text: None, notes: VecDeque::new(), noted: 0 }
     }
 
     /// Keeps what a service said while nobody listened, unless it was heard.
@@ -98,6 +100,7 @@ struct Seen {
     noted: u64,
     log_end: u64,
     lost: bool,
+    health: Option<bool>,
     over: bool,
 }
 
@@ -141,6 +144,10 @@ impl Seen {
             (Some(_), true) | (None, false) => {}
         }
         self.lost = now.lost.is_some();
+        if now.health != self.health {
+            self.health = now.health;
+            queue.extend(now.health.map(RuntimeEvent::Health));
+        }
         match &now.phase {
             Phase::Ended(record) => {
                 queue.push_back(RuntimeEvent::Exited(record.clone()));
@@ -165,7 +172,7 @@ mod tests {
             progress.note(format!("STATUS={n}"));
         }
         progress.log_end = 7;
-        let record = ExitRecord { exit: Known::Code(3), at_ns: 1, log_bytes: 7 };
+        let record = ExitRecord { exit: Known::Code(3), at_ns: 1, log_bytes: 7, note: None };
         progress.phase = Phase::Ended(record.clone());
         let (mut seen, mut queue) = (Seen::default(), VecDeque::new());
         seen.collect(&progress, &mut queue);

@@ -156,7 +156,7 @@ fn code_of(known: &Known) -> i32 {
     match known {
         Known::Code(code) => *code,
         Known::Signal(number) => 128 + number,
-        Known::SupervisorKilled => 128 + 9,
+        Known::SupervisorKilled | Known::Removed => 128 + 9,
         Known::Unknown => exit::OURS,
     }
 }

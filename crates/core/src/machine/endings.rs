@@ -26,6 +26,10 @@ impl Machine {
         let kept = &mut self.nodes[index].kept;
         kept.exit = Some(exit.clone());
         let cause = Cause::Ended(exit.clone());
+        if *exit == Exit::Removed && kept.wish == Wish::Up && kept.ending.is_none() {
+            // as if that person had asked for a stop here
+            kept.wish = Wish::Stopped;
+        }
         match kept.ending.take() {
             Some(ending) => self.gone(context, index, ending.after, cause),
             None if kept.wish != Wish::Up => self.rest(context, index, cause),

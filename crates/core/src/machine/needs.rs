@@ -124,7 +124,7 @@ impl Machine {
     pub(super) fn succeeded(&self, index: usize, exit: Option<&Exit>) -> bool {
         match exit {
             Some(Exit::Code(code)) => self.spec(index).is_some_and(|spec| spec.succeeded(*code)),
-            Some(Exit::Signal(_) | Exit::SupervisorKilled | Exit::Unknown) | None => false,
+            Some(Exit::Signal(_) | Exit::SupervisorKilled | Exit::Removed | Exit::Unknown) | None => false,
         }
     }
 

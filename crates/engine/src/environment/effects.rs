@@ -27,6 +27,7 @@ pub(super) fn exit(known: &Known) -> Exit {
         Known::Code(code) => Exit::Code(*code),
         Known::Signal(number) => Exit::Signal(*number),
         Known::SupervisorKilled => Exit::SupervisorKilled,
+        Known::Removed => Exit::Removed,
         Known::Unknown => Exit::Unknown,
     }
 }
@@ -337,11 +338,19 @@ impl Actor {
     pub(super) fn clean_up(&mut self) {
         self.leaving = false;
         self.live.clear();
-        for kind in RuntimeKind::ALL {
-            if let Some(runtime) = self.shared.runtimes.get(kind) {
-                runtime.leave(&self.id);
+        // counted as something that is being removed: until then the environment is not down
+        self.destroying += 1;
+        let (id, mailbox) = (self.id.clone(), self.mailbox.clone());
+        let runtimes: Vec<_> = RuntimeKind::ALL.iter().filter_map(|kind| self.shared.runtimes.get(*kind)).collect();
+        tokio::spawn(async move {
+            for runtime in runtimes {
+                if let Err(error) = runtime.leave(&id).await {
+                    tracing::warn!(environment = %id, runtime = %runtime.kind(), %error, "cannot leave an environment");
+                }
             }
-        }
+            // An error means that the daemon is ending.
+            let _ = mailbox.send(Message::Destroyed).await;
+        });
         let folder = self.shared.paths.volatile(&self.id);
         match std::fs::remove_dir_all(&folder) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

@@ -178,7 +178,7 @@ fn code_of(exit: Option<&Exit>) -> i32 {
     match exit {
         Some(Exit::Code(code)) => *code,
         Some(Exit::Signal(number)) => 128 + number,
-        Some(Exit::SupervisorKilled | Exit::Unknown) | None => 1,
+        Some(Exit::SupervisorKilled | Exit::Removed | Exit::Unknown) | None => 1,
     }
 }
 

@@ -57,7 +57,7 @@ async fn runs_survive_the_daemon_and_follow_their_scripts() {
     let second = FakeRuntime::new(&world);
     assert_eq!(second.recover(&run(1), None).await, Found::Running(handle.clone()));
     let events: Vec<_> = second.watch(&handle).collect().await;
-    let record = ExitRecord { exit: exit(3), at_ns: 5_000_000_001, log_bytes: 6 };
+    let record = ExitRecord { exit: exit(3), at_ns: 5_000_000_001, log_bytes: 6, note: None };
     assert_eq!(
         events,
         [RuntimeEvent::LogGrew(6), RuntimeEvent::Notify("READY=1".into()), RuntimeEvent::Exited(record.clone())]

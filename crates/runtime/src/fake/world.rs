@@ -214,10 +214,11 @@ impl World {
             Known::Code(code) => format!("code {code}"),
             Known::Signal(signal) => format!("signal {signal}"),
             Known::SupervisorKilled => "supervisor killed".to_owned(),
+            Known::Removed => "removed".to_owned(),
             Known::Unknown => "unknown".to_owned(),
         };
         self.note(format!("end {} {words}", run.id));
-        let record = ExitRecord { exit, at_ns: self.now_ns(), log_bytes };
+        let record = ExitRecord { exit, at_ns: self.now_ns(), log_bytes, note: None };
         run.progress.send_modify(|now| now.phase = Phase::Ended(record));
     }
 

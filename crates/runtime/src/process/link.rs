@@ -201,7 +201,7 @@ impl Link {
             Message::Ended { log_end, .. } => {
                 let exit = self.exited.map_or(ExitCause::Unknown, |exited| exited.cause);
                 let at_ns = self.exited.map_or(0, |exited| exited.at_ns);
-                return Some(ExitRecord { exit: known(exit), at_ns, log_bytes: log_end });
+                return Some(ExitRecord { exit: known(exit), at_ns, log_bytes: log_end, note: None });
             }
             // told once, before; or parts of streams that this connection never asked for
             Message::Hello { .. }
@@ -300,11 +300,11 @@ impl Link {
             Ok(Ok(record)) => record,
             Ok(Err(error)) => {
                 tracing::error!(run = %self.run.id, %error, "the end of a run could not be recorded");
-                ExitRecord { exit: known(cause), at_ns: 0, log_bytes: self.run.progress.borrow().log_end }
+                ExitRecord { exit: known(cause), at_ns: 0, log_bytes: self.run.progress.borrow().log_end, note: None }
             }
             Err(error) => {
                 tracing::error!(run = %self.run.id, %error, "the end of a run could not be recorded");
-                ExitRecord { exit: known(cause), at_ns: 0, log_bytes: 0 }
+                ExitRecord { exit: known(cause), at_ns: 0, log_bytes: 0, note: None }
             }
         }
     }

@@ -199,9 +199,10 @@ impl Runtime for ProcessRuntime {
         self.driver.destroy(run).boxed()
     }
 
-    fn leave(&self, environment: &EnvironmentId) {
+    fn leave<'a>(&'a self, environment: &'a EnvironmentId) -> BoxFuture<'a, Result<(), RuntimeError>> {
         // one that is not empty belongs to a run that is still there, and stays
         let _ = std::fs::remove_dir(self.driver.layout.sockets(environment));
+        std::future::ready(Ok(())).boxed()
     }
 
     /// The supervisor: what forked away from the main process is its child.

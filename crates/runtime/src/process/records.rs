@@ -44,5 +44,5 @@ pub(super) fn known(cause: ExitCause) -> Known {
 }
 
 pub(super) fn exit_record(record: &muster_shim::ExitRecord) -> ExitRecord {
-    ExitRecord { exit: known(record.cause), at_ns: record.exited_ns, log_bytes: record.log_end }
+    ExitRecord { exit: known(record.cause), at_ns: record.exited_ns, log_bytes: record.log_end, note: None }
 }
