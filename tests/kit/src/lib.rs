@@ -16,8 +16,10 @@ pub mod background;
 pub mod components;
 pub mod docker;
 pub mod engine;
+pub mod host;
 pub mod http;
 pub mod images;
+pub mod namespace;
 pub mod podman;
 pub mod services;
 
