@@ -2,7 +2,7 @@
 //! many, and the time from a crash to everything being recorded.
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot go on has failed")]
 
-use muster_shim::{Client, ExitRecord, LaunchSpec, Message, Request, Spawned, VERSION, spawn_shim};
+use muster_shim::{Client, ExitRecord, ForkServer, LaunchSpec, Message, Request, Spawned, VERSION};
 use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::AsFd as _;
@@ -20,11 +20,12 @@ struct Run {
     client: Client,
 }
 
-fn begin(shim: &Path, home: &Path, name: &str, words: &[&str]) -> Run {
+fn begin(forks: &ForkServer, home: &Path, name: &str, words: &[&str]) -> Run {
     let folder = home.join(name);
     std::fs::create_dir(&folder).unwrap();
     let (ours, theirs) = UnixStream::pair().unwrap();
-    let spawned = spawn_shim(shim, name, &folder, &folder.join("s"), theirs.as_fd()).unwrap();
+    forks.order(name, &folder, &folder.join("s"), theirs.as_fd()).unwrap();
+    let spawned = forks.born().unwrap().unwrap();
     let mut spec = LaunchSpec::new(name, words.iter().map(OsString::from).collect(), "/");
     spec.env = vec![("PATH".into(), "/usr/bin:/bin".into())];
     let mut client = Client::over(ours);
@@ -61,7 +62,7 @@ fn ended(message: &Message) -> bool {
     matches!(message, Message::Ended { .. })
 }
 
-fn flood(shim: &Path, home: &Path, words: &[&str]) {
+fn flood(forks: &ForkServer, home: &Path, words: &[&str]) {
     let mut ratios = Vec::new();
     for round in 0..5 {
         let begun = Instant::now();
@@ -71,7 +72,7 @@ fn flood(shim: &Path, home: &Path, words: &[&str]) {
         let plain = begun.elapsed();
         std::fs::remove_file(file).unwrap();
         let begun = Instant::now();
-        let mut run = begin(shim, home, &format!("flood-{}-{round}", words[0]), words);
+        let mut run = begin(forks, home, &format!("flood-{}-{round}", words[0]), words);
         run.wait(ended);
         let logged = begun.elapsed();
         let record = ExitRecord::read(&run.folder).unwrap().unwrap();
@@ -83,10 +84,10 @@ fn flood(shim: &Path, home: &Path, words: &[&str]) {
     println!("{} at {:.2} of the speed to a file", words[0], ratios[2]);
 }
 
-fn many(shim: &Path, home: &Path, count: usize) {
+fn many(forks: &ForkServer, home: &Path, count: usize) {
     let begun = Instant::now();
     let mut runs: Vec<Run> =
-        (0..count).map(|at| begin(shim, home, &format!("idle-{at}"), &["sleep", "1000"])).collect();
+        (0..count).map(|at| begin(forks, home, &format!("idle-{at}"), &["sleep", "1000"])).collect();
     let spawned = begun.elapsed();
     runs.iter_mut().for_each(|run| run.wait(started));
     println!("{count} runs: spawned in {spawned:?}, started in {:?}", begun.elapsed());
@@ -100,15 +101,15 @@ fn many(shim: &Path, home: &Path, count: usize) {
     println!("{count} runs: stopped in {:?}", begun.elapsed());
 }
 
-fn crash(shim: &Path, home: &Path) {
+fn crash(forks: &ForkServer, home: &Path) {
     let mut times = Vec::new();
     for round in 0..50 {
-        let mut run = begin(shim, home, &format!("crash-{round}"), &["sleep", "1000"]);
+        let mut run = begin(forks, home, &format!("crash-{round}"), &["sleep", "1000"]);
         run.wait(started);
         let begun = Instant::now();
         run.client.send(&Request::Signal { seq: 1, signal: 9, to: muster_shim::Target::Main }).unwrap();
         run.wait(ended);
-        let mut next = begin(shim, home, &format!("crash-{round}-next"), &["sleep", "0"]);
+        let mut next = begin(forks, home, &format!("crash-{round}-next"), &["sleep", "0"]);
         next.wait(started);
         times.push(begun.elapsed());
         next.wait(ended);
@@ -119,16 +120,16 @@ fn crash(shim: &Path, home: &Path) {
 
 fn main() {
     let mut words = std::env::args().skip(1);
-    let shim = PathBuf::from(words.next().unwrap());
+    let forks = ForkServer::start(&PathBuf::from(words.next().unwrap())).unwrap();
     let count = words.next().map_or(100, |word| word.parse().unwrap());
     let home = tempfile::tempdir().unwrap();
     if count > 0 {
-        many(&shim, home.path(), count);
-        crash(&shim, home.path());
+        many(&forks, home.path(), count);
+        crash(&forks, home.path());
     }
     if words.next().is_some_and(|word| word == "quick") {
         return;
     }
-    flood(&shim, home.path(), &["head", "-c", FLOOD, "/dev/zero"]);
-    flood(&shim, home.path(), &["seq", "-f", "%.0f", "1", "12000000"]);
+    flood(&forks, home.path(), &["head", "-c", FLOOD, "/dev/zero"]);
+    flood(&forks, home.path(), &["seq", "-f", "%.0f", "1", "12000000"]);
 }

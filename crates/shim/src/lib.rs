@@ -2,9 +2,9 @@
 //!
 //! # Theory of operation
 //! A *run* is one start of one instance. Each run has a folder and a process of its own that watches over it, the shim:
-//! a small static binary with one thread. The daemon makes a socketpair, spawns `muster-shim FOLDER SOCKET` with the
-//! other end as descriptor 3 ([`spawn_shim`]) and writes [`Request::Hello`] and [`Request::Launch`] into it. From then
-//! on everything delicate happens in the shim:
+//! a small static binary with one thread. The daemon executes it once, as a [`ForkServer`]: each run's shim is a fork of
+//! that, and the daemon's own child. The daemon makes a socketpair, orders a shim with the other end, and once it knows
+//! the shim writes [`Request::Hello`] and [`Request::Launch`] into it. From then on everything delicate happens in the shim:
 //!
 //! 1. lock the folder, refuse a run that was started before, bind the socket, open the log;
 //! 2. become session leader and subreaper, fork; the child takes its limits, groups, user and folder and executes;
@@ -35,10 +35,14 @@ pub use protocol::{
 pub use record::{EXIT_FILE, ExitRecord, META_FILE, Meta, RecordError};
 pub use salvage::{Salvage, SalvageError, salvage};
 pub use sys::{
-    Spawned, boot_id, end_leftovers, is_alive, kill_marked, kill_tree, monotonic_ns, proc_start_time, realtime_ns,
-    recv_with_fds, send_with_fds, spawn_shim,
+    ForkServer, Spawned, boot_id, end_leftovers, is_alive, kill_marked, kill_tree, monotonic_ns, proc_start_time,
+    realtime_ns, recv_with_fds, send_with_fds,
 };
 pub use wire::{FrameBuffer, MAX_FRAME, RawFrame, WireError, split_frame};
 
-/// The descriptor number under which a shim finds its inherited connection.
-pub const INHERITED_FD: i32 = 3;
+/// The descriptor number under which a fork server finds the connection that orders come over.
+const INHERITED_FD: i32 = 3;
+/// First argument of a fork server.
+const FORK_SERVER: &str = "fork-server";
+/// How the environment of a shim begins, and nothing else's; the run's id follows.
+pub const RUN_MARK: &str = "MUSTER_SHIM_RUN=";

@@ -16,7 +16,7 @@ const BETWEEN_PASSES: Duration = Duration::from_millis(1);
 /// Between two looks at a process where the system has no room for one more event.
 const WITHOUT_EVENTS: Duration = Duration::from_millis(20);
 /// What shims carry in their environment; a child with it is never an orphan.
-const SHIM_MARK: &[u8] = b"MUSTER_SHIM_RUN=";
+const SHIM_MARK: &[u8] = muster_shim::RUN_MARK.as_bytes();
 
 /// Makes orphans of our descendants our children, so that what a killed supervisor leaves behind can be found and
 /// ended. Called once at the start of a daemon; from then on nothing in the process may wait for "any child".

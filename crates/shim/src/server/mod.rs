@@ -19,8 +19,8 @@ mod shim;
 
 use std::process::ExitCode;
 
-/// Runs the shim with the process' arguments: `FOLDER SOCKET FD`. The inherited connection carries hello and launch; if
-/// it ends before, nothing is started.
+/// Runs as a fork server with the process' arguments, and in each fork as the shim of one run. Its connection carries
+/// hello and launch; if it ends before, nothing is started.
 pub fn main() -> ExitCode {
     let Some(mut shim) = setup::begin() else { return ExitCode::FAILURE };
     shim.serve();

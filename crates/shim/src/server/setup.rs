@@ -1,4 +1,4 @@
-//! From the process' first instruction to the running service.
+//! From a shim's birth to the running service.
 
 use super::connection::Connection;
 use super::notify::{NotifySocket, Told};
@@ -14,54 +14,52 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 
 /// The shim's own files are for its user alone.
 const PRIVATE: u32 = 0o077;
 /// A socket is not executable either.
 const PRIVATE_SOCKET: u32 = 0o177;
 
-struct Arguments {
-    folder: PathBuf,
-    socket: PathBuf,
-    connection: Connection,
-}
-
-/// Comes as far as a running service; `None`: there is nothing to supervise, and whoever asked was told.
+/// Serves as a fork server, and in each fork comes as far as a running service; `None`: there is nothing to supervise,
+/// and whoever asked was told.
 pub(super) fn begin() -> Option<Shim> {
-    let mut arguments = arguments()?;
-    let spec = arguments.connection.wait_for_launch()?;
-    if arguments.connection.greeted {
-        arguments.connection.greet(&spec.run);
+    let birth = sys::serve(&control()?)?;
+    let mut connection = Connection::new(birth.connection.into()).ok()?;
+    let spec = connection.wait_for_launch()?;
+    if connection.greeted {
+        connection.greet(&spec.run);
     }
-    arguments.connection.subscribed = true;
-    match launch(&arguments.folder, &arguments.socket, *spec) {
+    connection.subscribed = true;
+    match launch(&birth.folder, &birth.socket, *spec) {
         Ok(mut shim) => {
             let message = Message::Started { pid: shim.pid, start_time: shim.start_time };
-            arguments.connection.tell(&message);
-            arguments.connection.flush();
-            shim.connections.push(arguments.connection);
+            connection.tell(&message);
+            connection.flush();
+            shim.connections.push(connection);
             Some(shim)
         }
         Err((step, errno)) => {
-            arguments.connection.tell(&Message::StartFailed { step, errno });
+            connection.tell(&Message::StartFailed { step, errno });
             // a fresh socket takes this little at once
-            arguments.connection.flush();
+            connection.flush();
             None
         }
     }
 }
 
-fn arguments() -> Option<Arguments> {
+/// The connection that orders come over: `muster-shim fork-server ROOM FD`.
+fn control() -> Option<OwnedFd> {
     let mut words = std::env::args_os().skip(1);
-    let (folder, socket) = (PathBuf::from(words.next()?), PathBuf::from(words.next()?));
-    let number: i32 = words.next()?.to_str()?.parse().ok()?;
-    let connection = UnixStream::from(sys::os::inherited(number).ok()?);
+    words.next().filter(|word| word == crate::FORK_SERVER)?;
+    let number: i32 = words.nth(1)?.to_str()?.parse().ok()?;
+    let control = sys::os::inherited(number).ok()?;
     if number == crate::INHERITED_FD {
         sys::os::close_from(crate::INHERITED_FD.unsigned_abs() + 1);
     }
-    Some(Arguments { folder, socket, connection: Connection::new(connection).ok()? })
+    sys::os::ignore_abort();
+    Some(control)
 }
 
 fn launch(folder: &Path, socket: &Path, mut spec: LaunchSpec) -> Result<Shim, Failure> {

@@ -8,8 +8,8 @@
 mod linux;
 #[cfg(target_os = "linux")]
 pub use linux::{
-    Spawned, boot_id, end_leftovers, is_alive, kill_marked, kill_tree, monotonic_ns, proc_start_time, realtime_ns,
-    recv_with_fds, send_with_fds, spawn_shim,
+    ForkServer, Spawned, boot_id, end_leftovers, is_alive, kill_marked, kill_tree, monotonic_ns, proc_start_time,
+    realtime_ns, recv_with_fds, send_with_fds,
 };
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{child, descendants, os, stat};
+pub(crate) use linux::{child, descendants, os, serve, stat};

@@ -1,9 +1,7 @@
 //! A run of the real shim, for tests.
 
 use muster_logs::{Item, Reader};
-use muster_shim::{
-    Client, ExitRecord, INHERITED_FD, LaunchSpec, Message, Request, Spawned, Status, VERSION, spawn_shim,
-};
+use muster_shim::{Client, ExitRecord, ForkServer, LaunchSpec, Message, Request, Spawned, Status, VERSION};
 use std::ffi::OsString;
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
@@ -44,12 +42,12 @@ pub(crate) fn command(words: &[&str]) -> LaunchSpec {
 
 pub(crate) fn spawn(home: &Path) -> (Spawned, UnixStream) {
     let (ours, theirs) = UnixStream::pair().unwrap();
-    assert_eq!(INHERITED_FD, 3);
     let folder = home.join("run");
     std::fs::create_dir_all(&folder).unwrap();
     let shim = Path::new(env!("CARGO_BIN_EXE_muster-shim"));
-    let spawned = spawn_shim(shim, "run-1", &folder, &home.join("s"), theirs.as_fd()).unwrap();
-    (spawned, ours)
+    let forks = ForkServer::start(shim).unwrap();
+    forks.order("run-1", &folder, &home.join("s"), theirs.as_fd()).unwrap();
+    (forks.born().unwrap().unwrap(), ours)
 }
 
 impl Run {

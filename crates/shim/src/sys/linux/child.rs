@@ -1,12 +1,11 @@
-//! From fork to exec: everything a service is, in the order in which the kernel wants it.
+//! From clone to exec: everything a service is, in the order in which the kernel wants it.
 
 use super::process::last_error;
 use crate::launch::{Identity, Limit, Resource};
 use crate::protocol::Step;
-use std::ffi::{CString, OsStr, OsString, c_char};
-use std::fs::File;
-use std::io::{self, Read as _};
-use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
+use std::ffi::{CString, OsStr, OsString, c_char, c_int, c_void};
+use std::io;
+use std::os::fd::{AsRawFd as _, BorrowedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
@@ -53,45 +52,81 @@ struct Prepared {
     cgroup: Option<CString>,
 }
 
-/// Forks and executes; returns when the program runs, or with what failed.
+/// Room for the calls of a child between its birth and its program.
+const STACK: usize = 64 << 10;
+
+/// What a child is born with. It lives in our memory, on a stack of its own, until its program is executed.
+struct Newborn<'a> {
+    plan: &'a Plan<'a>,
+    ready: &'a Prepared,
+    argv: Vec<*const c_char>,
+    env: Vec<*const c_char>,
+    parent: i32,
+    failure: Option<Failure>,
+}
+
+/// Starts a child that shares our memory until its program is executed, and waits for that (`vfork(2)`): nothing of us is
+/// copied. Returns when the program runs, or with what failed.
 pub(crate) fn start(plan: &Plan<'_>) -> Result<u32, Failure> {
     let ready = prepare(plan).ok_or((Step::Spec, libc::EINVAL))?;
-    let (answer, report) = super::os::pipe().map_err(|error| (Step::Fork, error.raw_os_error().unwrap_or(0)))?;
+    let (argv, env) = (pointers(&ready.argv), pointers(&ready.env));
     // SAFETY: getpid cannot fail
-    let me = unsafe { libc::getpid() };
-    // SAFETY: the process has one thread, so the child may do anything the parent could
-    let pid = unsafe { libc::fork() };
-    if pid == 0 {
-        drop(answer);
-        let (step, errno) = become_service(plan, &ready, me);
-        tell(&report, step, errno);
-        // SAFETY: ends the child without running the parent's exit handlers
-        unsafe { libc::_exit(127) };
-    }
-    drop(report);
+    let parent = unsafe { libc::getpid() };
+    let mut newborn = Newborn { plan, ready: &ready, argv, env, parent, failure: None };
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    let stack = Stack::new().map_err(|errno| (Step::Fork, errno))?;
+    // SAFETY: the child has a stack of its own and ends by exec or _exit; until then we do not run, so that it may use
+    // all that is ours, and `newborn` outlives it. No handler is installed that could run in it.
+    let pid = unsafe { libc::clone(born, stack.top(), flags, (&raw mut newborn).cast()) };
     let Ok(pid) = u32::try_from(pid) else { return Err((Step::Fork, last_error())) };
-    let mut words = Vec::new();
-    match File::from(answer).read_to_end(&mut words) {
-        Ok(5) => {
+    drop(stack);
+    match newborn.failure {
+        Some(failure) => {
             collect(pid);
-            let errno = i32::from_le_bytes([words[1], words[2], words[3], words[4]]);
-            Err((Step::from_number(words[0]).unwrap_or(Step::Exec), errno))
+            Err(failure)
         }
-        // the pipe closed by itself: the program was executed (or the child was killed, which its exit will tell)
-        Ok(_) | Err(_) => Ok(pid),
+        // the program was executed (or the child was killed, which its exit will tell)
+        None => Ok(pid),
+    }
+}
+
+extern "C" fn born(newborn: *mut c_void) -> c_int {
+    // SAFETY: `start` passed a live one and does not run meanwhile
+    let newborn = unsafe { &mut *newborn.cast::<Newborn<'_>>() };
+    newborn.failure = Some(become_service(newborn));
+    // SAFETY: ends the child without running the parent's exit handlers
+    unsafe { libc::_exit(127) }
+}
+
+/// Memory for a child's calls.
+struct Stack(*mut c_void);
+
+impl Stack {
+    fn new() -> Result<Self, i32> {
+        let (access, kind) =
+            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK);
+        // SAFETY: a new mapping wherever the kernel wants it
+        let place = unsafe { libc::mmap(std::ptr::null_mut(), STACK, access, kind, -1, 0) };
+        if place == libc::MAP_FAILED { Err(last_error()) } else { Ok(Self(place)) }
+    }
+
+    /// Its end: stacks grow down.
+    fn top(&self) -> *mut c_void {
+        // SAFETY: one past the mapping's end, which is aligned to a page
+        unsafe { self.0.byte_add(STACK) }
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // SAFETY: our own mapping, which nobody uses any more: the child has its own memory now, or ended
+        unsafe { libc::munmap(self.0, STACK) };
     }
 }
 
 fn collect(pid: u32) {
     // SAFETY: waits for our own child, which is ending; the status is not wanted
     unsafe { libc::waitpid(pid.cast_signed(), std::ptr::null_mut(), 0) };
-}
-
-fn tell(report: &OwnedFd, step: Step, errno: i32) {
-    let mut words = [step as u8, 0, 0, 0, 0];
-    words[1..].copy_from_slice(&errno.to_le_bytes());
-    // SAFETY: writes five bytes of a live array; less than PIPE_BUF goes out whole
-    unsafe { libc::write(report.as_raw_fd(), words.as_ptr().cast(), words.len()) };
 }
 
 fn prepare(plan: &Plan<'_>) -> Option<Prepared> {
@@ -123,7 +158,8 @@ fn prepare(plan: &Plan<'_>) -> Option<Prepared> {
 }
 
 /// Runs in the child. Returns only with what failed.
-fn become_service(plan: &Plan<'_>, ready: &Prepared, parent: i32) -> Failure {
+fn become_service(newborn: &Newborn<'_>) -> Failure {
+    let (plan, ready) = (newborn.plan, newborn.ready);
     let steps = || -> Result<(), Failure> {
         default_signals();
         if let Some(procs) = &ready.cgroup {
@@ -137,14 +173,14 @@ fn become_service(plan: &Plan<'_>, ready: &Prepared, parent: i32) -> Failure {
             change_user(identity)?;
         }
         // after the last change of user, which clears it
-        guard(parent).map_err(|errno| (Step::Guard, errno))?;
+        guard(newborn.parent).map_err(|errno| (Step::Guard, errno))?;
         super::os::umask(plan.umask);
         place(plan.streams).map_err(|errno| (Step::Stdio, errno))?;
         // SAFETY: the path is a C string
         ok(unsafe { libc::chdir(ready.cwd.as_ptr()) }).map_err(|errno| (Step::Cwd, errno))
     };
     match steps() {
-        Ok(()) => (Step::Exec, execute(ready)),
+        Ok(()) => (Step::Exec, execute(newborn)),
         Err(failure) => failure,
     }
 }
@@ -209,13 +245,15 @@ fn change_user(identity: &Identity) -> Result<(), Failure> {
         // already so, and without root nothing else is possible
         return Ok(());
     }
+    // the calls themselves: the C library's functions would change its threads, which here are the parent's
+    let (uid, gid, groups) = (identity.uid, identity.gid, &identity.groups);
     // SAFETY: the array is valid for its length
-    ok(unsafe { libc::setgroups(identity.groups.len() as _, identity.groups.as_ptr()) })
+    ok(unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) as i32 })
         .map_err(|errno| (Step::Groups, errno))?;
     // SAFETY: takes integers
-    ok(unsafe { libc::setresgid(identity.gid, identity.gid, identity.gid) }).map_err(|errno| (Step::User, errno))?;
+    ok(unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) as i32 }).map_err(|errno| (Step::User, errno))?;
     // SAFETY: takes integers
-    ok(unsafe { libc::setresuid(identity.uid, identity.uid, identity.uid) }).map_err(|errno| (Step::User, errno))
+    ok(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) as i32 }).map_err(|errno| (Step::User, errno))
 }
 
 /// The kernel kills the child when its supervisor dies; if that was before this call, the child sees it itself.
@@ -239,14 +277,13 @@ fn place(streams: Streams<'_>) -> Result<(), i32> {
             ok(unsafe { libc::dup2(from, to) })?;
         }
     }
-    // SAFETY: marks, not closes, so that the report's pipe lives until exec
+    // SAFETY: marks, not closes: the descriptors are the child's own copies
     unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
     Ok(())
 }
 
-fn execute(ready: &Prepared) -> i32 {
-    let argv = pointers(&ready.argv);
-    let env = pointers(&ready.env);
+fn execute(newborn: &Newborn<'_>) -> i32 {
+    let Newborn { ready, argv, env, .. } = newborn;
     // SAFETY: the set is initialised by sigemptyset before it is used
     unsafe {
         let mut none: libc::sigset_t = std::mem::zeroed();
@@ -259,7 +296,7 @@ fn execute(ready: &Prepared) -> i32 {
         unsafe { libc::execve(program.as_ptr(), argv.as_ptr(), env.as_ptr()) };
         match last_error() {
             // a script without an interpreter line runs in the shell, as execvp(3) has it
-            libc::ENOEXEC => return execute_script(program, &ready.argv, &env),
+            libc::ENOEXEC => return execute_script(program, argv, env),
             libc::EACCES => answer = libc::EACCES,
             libc::ENOENT | libc::ENOTDIR => {}
             errno => return errno,
@@ -268,10 +305,9 @@ fn execute(ready: &Prepared) -> i32 {
     answer
 }
 
-fn execute_script(program: &CString, argv: &[CString], env: &[*const c_char]) -> i32 {
+fn execute_script(program: &CString, argv: &[*const c_char], env: &[*const c_char]) -> i32 {
     let mut words = vec![c"sh".as_ptr(), program.as_ptr()];
-    words.extend(argv.iter().skip(1).map(|word| word.as_ptr()));
-    words.push(std::ptr::null());
+    words.extend(argv.iter().skip(1));
     // SAFETY: all arrays are terminated and live
     unsafe { libc::execve(c"/bin/sh".as_ptr(), words.as_ptr(), env.as_ptr()) };
     last_error()

@@ -31,6 +31,49 @@ pub(crate) fn close_from(first: u32) {
     unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
 }
 
+/// Lets SIGABRT do nothing. A fork that aborts aims it at the thread id that its C library remembers, which is its
+/// forker's; it ends all the same, by the instruction that follows.
+pub(crate) fn ignore_abort() {
+    // SAFETY: ignoring a signal installs no handler
+    unsafe { libc::signal(libc::SIGABRT, libc::SIG_IGN) };
+}
+
+/// Forks a sibling: a child of our own parent. 0 in the child, its process id here.
+///
+/// # Errors
+/// The system's.
+pub(super) fn fork_sibling() -> io::Result<i32> {
+    let flags = libc::CLONE_PARENT | libc::SIGCHLD;
+    // SAFETY: without CLONE_VM this is a fork, the child has its own copy of everything; the process has one thread, so
+    // that no lock is held in the child
+    let pid = unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) };
+    if pid < 0 { Err(io::Error::last_os_error()) } else { i32::try_from(pid).map_err(io::Error::other) }
+}
+
+/// Two ends that keep messages apart.
+///
+/// # Errors
+/// The system's.
+pub(super) fn packet_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut ends = [0; 2];
+    let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
+    // SAFETY: the array has room for two descriptors
+    check(unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, ends.as_mut_ptr()) })?;
+    // SAFETY: both are new and ours
+    Ok(unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) })
+}
+
+/// Kills and collects a child.
+pub(super) fn end_child(pidfd: &OwnedFd) {
+    // SAFETY: the descriptor is open, no siginfo is passed, and the place for the answer is valid
+    unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), libc::SIGKILL, std::ptr::null::<u8>(), 0);
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        let id = libc::id_t::from(pidfd.as_raw_fd().unsigned_abs());
+        libc::waitid(libc::P_PIDFD, id, &raw mut info, libc::WEXITED);
+    }
+}
+
 /// Makes the process a session's leader that inherits the orphans of its tree.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! Starting a shim.
+//! Executing the shim's binary.
 
 use super::process::open_pidfd;
 use crate::INHERITED_FD;
@@ -17,24 +17,27 @@ pub struct Spawned {
     pub pidfd: OwnedFd,
 }
 
-/// Spawns the shim's binary for one run, with `connection` as its only descriptor beside the null device. The
-/// environment is empty but for `MUSTER_SHIM_RUN`, so that the shim itself can be recognised.
+impl Spawned {
+    /// Kills and collects it: for one that was told nothing yet.
+    pub fn end(self) {
+        super::os::end_child(&self.pidfd);
+    }
+}
+
+/// Executes the shim's binary with `words` as arguments, then [`INHERITED_FD`], where it finds `connection`, its only
+/// descriptor beside the null device. The environment is `mark` alone.
 ///
 /// `posix_spawn` shares the caller's memory until the program is executed, so that its cost does not grow with the
 /// caller.
 ///
 /// # Errors
 /// The system's, also for a binary that cannot be executed.
-pub fn spawn_shim(
-    shim: &Path,
-    run: &str,
-    folder: &Path,
-    socket: &Path,
-    connection: BorrowedFd<'_>,
-) -> io::Result<Spawned> {
+pub(super) fn execute(shim: &Path, words: &[&str], mark: &str, connection: BorrowedFd<'_>) -> io::Result<Spawned> {
     let program = text(shim)?;
-    let words = [c"muster-shim".to_owned(), text(folder)?, text(socket)?, text(Path::new(&INHERITED_FD.to_string()))?];
-    let mark = CString::new(format!("MUSTER_SHIM_RUN={run}"))?;
+    let number = INHERITED_FD.to_string();
+    let words = ["muster-shim"].iter().chain(words).copied().chain([number.as_str()]);
+    let words = words.map(CString::new).collect::<Result<Vec<_>, _>>()?;
+    let mark = CString::new(mark)?;
     let argv = pointers(&words);
     let envp = pointers(std::slice::from_ref(&mark));
     let mut actions = Actions::new()?;
