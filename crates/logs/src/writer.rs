@@ -33,7 +33,8 @@ pub struct Writer {
     keep: u64,
     size: u64,
     late: u64,
-    current: Open,
+    /// None before the first byte: a service that is silent has no log, and costs no files.
+    current: Option<Open>,
     /// Offset behind the last byte the service wrote, kept or not.
     offset: u64,
     last: Option<IndexEntry>,
@@ -71,20 +72,17 @@ impl Open {
 }
 
 impl Writer {
-    /// Begins a run's log in a folder that has none; about `keep` bytes of it are kept.
-    ///
-    /// # Errors
-    /// Where the first segment cannot be made.
-    pub fn create(folder: &Path, keep: u64, now_ns: u64) -> io::Result<Self> {
-        let current = Open::create(folder, 0, Header { start: 0, made_ns: now_ns, lost: 0 })?;
+    /// Begins a run's log in a folder that has none; about `keep` bytes of it are kept. The first segment is made for
+    /// the first byte.
+    pub fn create(folder: &Path, keep: u64) -> Self {
         let keep = keep.max(MIN_KEEP);
         let size = keep / SEGMENTS;
-        Ok(Self {
+        Self {
             folder: folder.to_owned(),
             keep,
             size,
             late: MAX_LATE.min(size),
-            current,
+            current: None,
             offset: 0,
             last: None,
             last_time: 0,
@@ -95,14 +93,14 @@ impl Writer {
             gaps: 0,
             pending: 0,
             retry_at: 0,
-        })
+        }
     }
 
     /// Goes on where a writer that is gone has stopped, or begins.
     ///
     /// # Errors
     /// Where the folder or its last segment cannot be opened.
-    pub fn resume(folder: &Path, keep: u64, now_ns: u64) -> io::Result<Self> {
+    pub fn resume(folder: &Path, keep: u64) -> io::Result<Self> {
         let numbers = segment::list(folder)?;
         let mut last = None;
         let mut old = VecDeque::new();
@@ -113,8 +111,8 @@ impl Writer {
             }
             drop(segment);
         }
-        let Some((number, _)) = last else { return Self::create(folder, keep, now_ns) };
-        let Some(mut segment) = Segment::open(folder, number)? else { return Self::create(folder, keep, now_ns) };
+        let Some((number, _)) = last else { return Ok(Self::create(folder, keep)) };
+        let Some(mut segment) = Segment::open(folder, number)? else { return Ok(Self::create(folder, keep)) };
         let end = segment.end()?;
         let entries = segment.entries()?;
         let (count, entry) = (entries.len() as u64, entries.last().copied());
@@ -129,7 +127,7 @@ impl Writer {
             size,
             late: MAX_LATE.min(size),
             // a torn entry is written over
-            current: Open { number, data, index, len, index_len: HEADER_LEN + count * ENTRY_LEN },
+            current: Some(Open { number, data, index, len, index_len: HEADER_LEN + count * ENTRY_LEN }),
             offset: end,
             last: None,
             last_time: entry.map_or(segment.header.made_ns, |entry| entry.time_ns),
@@ -204,12 +202,13 @@ impl Writer {
     /// Whether the log on disk is as this writer left it: nobody else wrote to it or removed it. Says no where it cannot
     /// be told; [`resume`](Self::resume) then sees what is there.
     pub fn is_as_left(&self) -> bool {
-        let len = self.current.data.metadata().map(|metadata| metadata.len());
+        let Some(current) = &self.current else { return false };
+        let len = current.data.metadata().map(|metadata| metadata.len());
         // the header of a segment without bytes may have been written again
-        self.current.len > 0
-            && len.is_ok_and(|len| len == self.current.len)
-            && segment::exists(&self.folder, self.current.number)
-            && !segment::exists(&self.folder, self.current.number + 1)
+        current.len > 0
+            && len.is_ok_and(|len| len == current.len)
+            && segment::exists(&self.folder, current.number)
+            && !segment::exists(&self.folder, current.number + 1)
     }
 
     /// Records a loss that is still open, so that readers learn of it. The caller ends with this.
@@ -225,13 +224,20 @@ impl Writer {
                 return Err(io::ErrorKind::StorageFull.into());
             }
             self.begin_segment(now)?;
-        } else if self.is_full() {
+        } else if self.current.as_ref().is_none_or(|current| self.is_full(current)) {
             self.begin_segment(now)?;
         }
-        let count = self.room(bytes);
-        self.mark(stream, now)?;
+        let Some(mut current) = self.current.take() else { return Err(io::ErrorKind::NotFound.into()) };
+        let taken = self.write(&mut current, stream, bytes, now);
+        self.current = Some(current);
+        taken
+    }
+
+    fn write(&mut self, current: &mut Open, stream: Stream, bytes: &[u8], now: u64) -> io::Result<usize> {
+        let count = self.room(current, bytes);
+        self.mark(current, stream, now)?;
         let taken = loop {
-            match self.current.data.write(&bytes[..count]) {
+            match current.data.write(&bytes[..count]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(taken) => break taken,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -240,19 +246,19 @@ impl Writer {
         };
         self.pending = 0;
         self.offset += taken as u64;
-        self.current.len += taken as u64;
+        current.len += taken as u64;
         self.line_open = bytes[taken - 1] != b'\n';
         Ok(taken)
     }
 
-    fn is_full(&self) -> bool {
-        let used = self.current.used();
-        self.current.len > 0 && used >= self.size && (!self.line_open || used >= self.size + self.late)
+    fn is_full(&self, current: &Open) -> bool {
+        let used = current.used();
+        current.len > 0 && used >= self.size && (!self.line_open || used >= self.size + self.late)
     }
 
     /// How many of these bytes belong into the current segment: up to the first line's end behind its size.
-    fn room(&self, bytes: &[u8]) -> usize {
-        let used = self.current.used();
+    fn room(&self, current: &Open, bytes: &[u8]) -> usize {
+        let used = current.used();
         let count = bytes.len().min(ENTRY_BYTES as usize);
         if used + count as u64 <= self.size {
             return count;
@@ -267,14 +273,14 @@ impl Writer {
     }
 
     /// Writes an index entry if one is due. It comes before the bytes, see the format.
-    fn mark(&mut self, stream: Stream, now: u64) -> io::Result<()> {
+    fn mark(&mut self, current: &mut Open, stream: Stream, now: u64) -> io::Result<()> {
         let due = self.last.is_none_or(|last| {
             last.stream != stream || self.offset - last.offset >= ENTRY_BYTES || now - last.time_ns >= ENTRY_NS
         });
         if due {
             let entry = IndexEntry { offset: self.offset, time_ns: now, stream };
-            self.current.index.write_all_at(&entry.encode(), self.current.index_len)?;
-            self.current.index_len += ENTRY_LEN;
+            current.index.write_all_at(&entry.encode(), current.index_len)?;
+            current.index_len += ENTRY_LEN;
             self.last = Some(entry);
         }
         Ok(())
@@ -295,15 +301,19 @@ impl Writer {
     /// Ends the current segment and begins the next; one that is empty is used again.
     fn begin_segment(&mut self, now: u64) -> io::Result<()> {
         let header = Header { start: self.offset, made_ns: now, lost: self.pending };
-        if self.current.len == 0 {
-            self.current.index.write_all_at(&header.encode(), 0)?;
-            self.current.index.set_len(HEADER_LEN)?;
-            self.current.index_len = HEADER_LEN;
-        } else {
-            let next = Open::create(&self.folder, self.current.number + 1, header)?;
-            let ended = std::mem::replace(&mut self.current, next);
-            self.old_bytes += ended.used();
-            self.old.push_back((ended.number, ended.used()));
+        match &mut self.current {
+            None => self.current = Some(Open::create(&self.folder, 0, header)?),
+            Some(empty) if empty.len == 0 => {
+                empty.index.write_all_at(&header.encode(), 0)?;
+                empty.index.set_len(HEADER_LEN)?;
+                empty.index_len = HEADER_LEN;
+            }
+            Some(full) => {
+                let next = Open::create(&self.folder, full.number + 1, header)?;
+                let ended = std::mem::replace(full, next);
+                self.old_bytes += ended.used();
+                self.old.push_back((ended.number, ended.used()));
+            }
         }
         self.last = None;
         self.line_open = false;

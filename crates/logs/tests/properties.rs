@@ -85,12 +85,12 @@ proptest! {
     #[test]
     fn readers_get_what_was_written(appends in appends(), resume_at in 0..60_usize, max in 1_000..200_000_usize) {
         let folder = tempfile::tempdir().unwrap();
-        let mut writer = Writer::create(folder.path(), MIN_KEEP, 1).unwrap();
+        let mut writer = Writer::create(folder.path(), MIN_KEEP);
         let (mut written, mut streams, mut now) = (Vec::new(), Vec::new(), 1_000);
         let (mut live, mut reader) = (Follower::default(), Reader::new(folder.path()));
         for (at, append) in appends.iter().enumerate() {
             if at == resume_at {
-                writer = Writer::resume(folder.path(), MIN_KEEP, now).unwrap();
+                writer = Writer::resume(folder.path(), MIN_KEEP).unwrap();
                 prop_assert_eq!(writer.offset(), written.len() as u64);
             }
             now += append.pause_ns;
@@ -177,7 +177,7 @@ fn lines_of(reader: &mut Reader) -> Vec<Line> {
 #[test]
 fn lines_of_two_streams_are_put_together() {
     let folder = tempfile::tempdir().unwrap();
-    let mut writer = Writer::create(folder.path(), MIN_KEEP, 1).unwrap();
+    let mut writer = Writer::create(folder.path(), MIN_KEEP);
     writer.append(Stream::Stdout, b"one\ntw", 10);
     writer.append(Stream::Stderr, b"error\n", 20);
     writer.append(Stream::Stdout, b"o\r\nlast", 30);
@@ -202,7 +202,7 @@ fn a_torn_index_and_a_missing_log_are_no_errors() {
     let mut reader = Reader::new(folder.path());
     assert_eq!((reader.read(0, 100).unwrap().next, reader.end().unwrap(), reader.last_lines(3).unwrap()), (0, 0, 0));
     assert_eq!(Reader::new(&folder.path().join("none")).end().unwrap(), 0);
-    let mut writer = Writer::create(folder.path(), MIN_KEEP, 1).unwrap();
+    let mut writer = Writer::create(folder.path(), MIN_KEEP);
     writer.append(Stream::Stdout, b"one\n", 10);
     drop(writer);
     let index = folder.path().join("index.000000");
@@ -217,7 +217,7 @@ fn a_torn_index_and_a_missing_log_are_no_errors() {
     .unwrap();
     let batch = reader.read(0, 100).unwrap();
     assert!(matches!(&batch.items[..], [Item::Chunk(chunk)] if chunk.bytes == b"one\ntwo"));
-    let mut writer = Writer::resume(folder.path(), MIN_KEEP, 50).unwrap();
+    let mut writer = Writer::resume(folder.path(), MIN_KEEP).unwrap();
     assert_eq!(writer.offset(), 7);
     writer.append(Stream::Stderr, b"\n", 5);
     let batch = reader.read(7, 100).unwrap();
@@ -228,7 +228,7 @@ fn a_torn_index_and_a_missing_log_are_no_errors() {
 #[test]
 fn logs_merge_by_time() {
     let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let mut writers = folders.each_ref().map(|folder| Writer::create(folder.path(), MIN_KEEP, 1).unwrap());
+    let mut writers = folders.each_ref().map(|folder| Writer::create(folder.path(), MIN_KEEP));
     let step = 20_000_000;
     for number in 0..10_u64 {
         let writer = &mut writers[(number % 2) as usize];
@@ -256,7 +256,7 @@ fn logs_merge_by_time() {
 #[test]
 fn search_keeps_the_newest_matches() {
     let folder = tempfile::tempdir().unwrap();
-    let mut writer = Writer::create(folder.path(), MIN_KEEP, 1).unwrap();
+    let mut writer = Writer::create(folder.path(), MIN_KEEP);
     for number in 0..1_000 {
         writer.append(Stream::Stdout, format!("request {number} done\n").as_bytes(), number);
     }
@@ -274,7 +274,7 @@ fn search_keeps_the_newest_matches() {
 #[test]
 fn a_line_without_end_comes_in_pieces() {
     let folder = tempfile::tempdir().unwrap();
-    let mut writer = Writer::create(folder.path(), 64 << 20, 1).unwrap();
+    let mut writer = Writer::create(folder.path(), 64 << 20);
     let bytes = vec![b'x'; muster_logs::MAX_LINE + 10];
     writer.append(Stream::Stdout, &bytes, 1);
     writer.append(Stream::Stdout, b"\n", 2);

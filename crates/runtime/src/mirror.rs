@@ -25,9 +25,6 @@ use std::time::Duration;
 /// Somebody else's append takes less than this, also on a busy machine.
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Times are those of the bytes, which may be older than the copy: a log without bytes holds none back.
-const NO_TIME: u64 = 0;
-
 /// The copy of one run's log. Its methods write files, which may block.
 #[derive(Debug)]
 pub struct Mirror {
@@ -45,7 +42,7 @@ impl Mirror {
     pub fn open(folder: &Path, keep: u64) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let _lock = lock(folder)?;
-        let writer = Writer::resume(folder, keep, NO_TIME)?;
+        let writer = Writer::resume(folder, keep)?;
         Ok(Self { folder: folder.to_owned(), keep, writer })
     }
 
@@ -92,7 +89,7 @@ impl Mirror {
     }
 
     fn resume(&mut self) -> io::Result<()> {
-        self.writer = Writer::resume(&self.folder, self.keep, NO_TIME)?;
+        self.writer = Writer::resume(&self.folder, self.keep)?;
         Ok(())
     }
 

@@ -48,7 +48,7 @@ pub fn salvage(what: Salvage<'_>) -> Result<ExitRecord, SalvageError> {
         return Ok(record);
     }
     let now = sys::realtime_ns();
-    let mut writer = Writer::resume(what.folder, what.keep, now)?;
+    let mut writer = Writer::resume(what.folder, what.keep)?;
     for (stream, fd) in what.fds {
         drain(&mut writer, stream, fd, what.secrets)?;
     }

@@ -78,7 +78,7 @@ fn launch(folder: &Path, socket: &Path, mut spec: LaunchSpec) -> Result<Shim, Fa
         None => None,
     };
     let started = (sys::realtime_ns(), sys::monotonic_ns());
-    let writer = Writer::create(folder, spec.log_keep, started.0).map_err(failed(Step::Log))?;
+    let writer = Writer::create(folder, spec.log_keep);
     let mut outputs = Outputs::new(writer);
     add_marks(&mut spec);
     let pid = start_service(&spec, umask, &mut outputs)?;
