@@ -17,6 +17,8 @@ class Bench:
         os.makedirs(self.folder)
         # in memory, so that the notes of a thousand workers do not wait for a disk
         self.mark = tempfile.mkdtemp(prefix="bench-mark-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
+        # and so that sockets lie where they do after a login: XDG_RUNTIME_DIR is in memory
+        self.runtime = tempfile.mkdtemp(prefix="bench-run-", dir=os.path.dirname(self.mark))
         self.before = set(psutil.pids())
 
     def __enter__(self): return self
@@ -26,6 +28,7 @@ class Bench:
             try: os.kill(pid, signal.SIGKILL)
             except OSError: pass
         shutil.rmtree(self.mark, ignore_errors=True)
+        shutil.rmtree(self.runtime, ignore_errors=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def env(self): return dict(os.environ, MARK=self.mark)
@@ -142,10 +145,9 @@ class Muster(Peer):
     @classmethod
     def path(cls): return os.environ.get("MUSTER") or shutil.which("muster") or ""
 
-    def extra(self): return {"MUSTER_HOME": self.d + "/home", "XDG_RUNTIME_DIR": self.d + "/run", "XDG_STATE_HOME": self.d + "/state"}
+    def extra(self): return {"MUSTER_HOME": self.d + "/home", "XDG_RUNTIME_DIR": self.bench.runtime, "XDG_STATE_HOME": self.d + "/state"}
 
     def configure(self, services):
-        os.makedirs(self.d + "/run", mode=0o700)
         def one(service):
             out = {"process": {"command": service["command"]}, "env": {"MARK": self.bench.mark}, "restart": "always", "logs": {"keep": "4GiB"}}
             if "port" in service: out |= {"ports": {"main": service["port"]}, "ready": {"tcp": "main"}}
