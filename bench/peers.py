@@ -287,7 +287,8 @@ def main():
     if any(process.info["name"] == WORKER_NAME for process in psutil.process_iter(["name"])):
         sys.exit(f"a {WORKER_NAME} runs already: another measurement, or what one left behind")
     head = machine(options, peers)
-    rows = run(options, peers)
+    try: rows = run(options, peers)
+    finally: Bench.clean()
     lines = summary(rows, peers)
     errors = missing + sorted({f"{row['peer']}, {row['n']}: {row['error']}" for row in rows if "error" in row})
     text = markdown(head, lines, errors, peers)

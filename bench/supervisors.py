@@ -12,9 +12,8 @@ class Bench:
     worker = os.environ.get("WORKER", os.path.join(PEERS, WORKER_NAME))
 
     def __init__(self, name):
-        self.folder = os.path.join(PEERS, "run", name)
-        shutil.rmtree(self.folder, ignore_errors=True)
-        os.makedirs(self.folder)
+        os.makedirs(os.path.join(PEERS, "run"), exist_ok=True)
+        self.folder = tempfile.mkdtemp(prefix=name + "-", dir=os.path.join(PEERS, "run"))
         # in memory, so that the notes of a thousand workers do not wait for a disk
         self.mark = tempfile.mkdtemp(prefix="bench-mark-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
         # and so that sockets lie where they do after a login: XDG_RUNTIME_DIR is in memory
