@@ -104,6 +104,7 @@ impl Pass<'_, '_, '_> {
         }
         if body == "replica"
             || body == "replica0"
+            || body == "bind"
             || body.contains('.') && !body.contains([':', '-', '?', '+'])
             || typed_prefix(body)
         {
@@ -175,7 +176,7 @@ impl Pass<'_, '_, '_> {
                 let item =
                     self.reader.report.error(Code::BadReference, span, format!("`${{{body}}}` refers to nothing"));
                 item.help(
-                    "there are `port.x`, `addr.x`, `dir.data`, `dir.run`, `dir.logs`, `env.name`, `replica`, \
+                    "there are `port.x`, `addr.x`, `bind`, `bind.x`, `dir.data`, `dir.run`, `dir.logs`, `env.name`, `replica`, \
                      `services.S.port.x`, `services.S.addr.x`, `services.S.url` and `databases.D.url`",
                 );
             }
@@ -184,7 +185,7 @@ impl Pass<'_, '_, '_> {
 }
 
 fn typed_prefix(body: &str) -> bool {
-    ["port.", "addr.", "dir.", "env.", "services.", "databases."].iter().any(|prefix| body.starts_with(prefix))
+    ["port.", "addr.", "bind.", "dir.", "env.", "services.", "databases."].iter().any(|prefix| body.starts_with(prefix))
 }
 
 /// The typed reference that a text between `${` and `}` is.
@@ -194,6 +195,7 @@ pub(crate) fn reference(body: &str) -> Option<Reference> {
         "dir.run" => return Some(Reference::RunDir),
         "dir.logs" => return Some(Reference::LogDir),
         "env.name" => return Some(Reference::EnvironmentName),
+        "bind" => return Some(Reference::Bind(None)),
         "replica" => return Some(Reference::Replica),
         "replica0" => return Some(Reference::ReplicaFromZero),
         _ => {}
@@ -203,6 +205,9 @@ pub(crate) fn reference(body: &str) -> Option<Reference> {
     }
     if let Some(port) = body.strip_prefix("addr.") {
         return PortName::new(port).ok().map(Reference::OwnAddress);
+    }
+    if let Some(port) = body.strip_prefix("bind.") {
+        return PortName::new(port).ok().map(|port| Reference::Bind(Some(port)));
     }
     if let Some(name) = body.strip_prefix("databases.") {
         let name = name.strip_suffix(".url").filter(|name| !name.is_empty())?;

@@ -42,7 +42,10 @@ fn merge_map(target: &mut Map, source: Map, report: &mut Report) {
 /// Ways to say one thing, of which a map has one: the overlay's replaces the other one.
 const ONE_OF: [(&[&str], &[&str]); 3] = [
     (&["process", "remote", "build"], &["command", "shell"]),
-    (&["startup", "ready", "live"], &["tcp", "http", "grpc", "exec", "log", "notify", "file", "listens", "all", "any"]),
+    (
+        &["startup", "ready", "live"],
+        &["tcp", "http", "grpc", "exec", "log", "notify", "file", "healthcheck", "listens", "all", "any"],
+    ),
     (&["from"], &["env", "file", "command"]),
 ];
 

@@ -49,6 +49,10 @@ codes! {
     BadSignal = "config::bad_signal": "not the name or number of a signal";
     BadRegex = "config::bad_regex": "a regular expression that does not compile";
     BadPort = "config::bad_port": "not a place for a port";
+    BadAddress = "config::bad_address": "not an IP address";
+    BadImage = "config::bad_image": "not the name of an image";
+    BadMount = "config::bad_mount": "a volume, bind mount or tmpfs that cannot be understood";
+    BadContainer = "config::bad_container": "something of a container that no engine takes";
     BadMerge = "config::bad_merge": "`!append` where there is no list to append to";
     Include = "config::include": "an included file includes itself";
     Extends = "config::extends": "an environment extends itself or one that is not there";

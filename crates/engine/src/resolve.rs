@@ -77,6 +77,7 @@ impl Resolver<'_> {
                 let scope = Scope { consumer: consumer.clone(), provider: consumer.clone() };
                 address::reach(&scope, port)?.to_string()
             }
+            Reference::Bind(_) => "127.0.0.1".to_owned(),
             Reference::DataDir => self.folder(self.paths.service_data(self.id, &own.service)),
             Reference::RunDir => self.folder(self.paths.instance_run(self.id, own)),
             Reference::LogDir => self.paths.instance(self.id, own).display().to_string(),
@@ -321,6 +322,7 @@ fn has_notify(check: &Check) -> bool {
         | Check::Exec(_)
         | Check::Log(_)
         | Check::File(_)
+        | Check::Healthcheck
         | Check::Listens(_) => false,
     }
 }

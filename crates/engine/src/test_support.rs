@@ -14,7 +14,7 @@ pub(crate) fn service(name: &str) -> ServiceSpec {
 
 /// A TCP port.
 pub(crate) fn port(at: PortAt) -> PortSpec {
-    PortSpec { at, container: None, stride: None, udp: false }
+    PortSpec { at, container: None, stride: None, udp: false, address: None }
 }
 
 /// A stack of these services in environment `local`.

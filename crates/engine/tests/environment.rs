@@ -197,7 +197,7 @@ async fn a_lost_journal_finds_what_runs() {
 async fn environments_do_not_share_ports_and_keep_theirs() {
     let bench = Bench::new().await;
     let mut api = service("api");
-    let port = PortSpec { at: PortAt::Offset(1), container: None, stride: None, udp: false };
+    let port = PortSpec { at: PortAt::Offset(1), container: None, stride: None, udp: false, address: None };
     api.ports.insert(PortName::new("http").unwrap(), port);
     let (first, _) = bench.up(&bench.stack([api.clone()])).await;
     let other = TempDir::new().unwrap();

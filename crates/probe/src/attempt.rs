@@ -55,6 +55,7 @@ fn ask<'a>(
             ResolvedCheck::Log(pattern) => log::check(pattern, context),
             ResolvedCheck::Notify => notify(context),
             ResolvedCheck::File(path) => limit.on(file(path)).await,
+            ResolvedCheck::Healthcheck => healthcheck(context),
             ResolvedCheck::Listens(ports) => limit.on(listens::check(ports, context)).await,
             ResolvedCheck::All(checks) => all(checks, context, timeout).await,
             ResolvedCheck::Any(checks) => any(checks, context, timeout).await,
@@ -112,6 +113,14 @@ fn notify(context: &ProbeContext) -> Result<(), String> {
             Err(format!("no `WATCHDOG=1` for {}, promised every {}", Shown(silent), Shown(every)))
         }
         None => Ok(()),
+    }
+}
+
+fn healthcheck(context: &ProbeContext) -> Result<(), String> {
+    match context.engine() {
+        Some(true) => Ok(()),
+        Some(false) => Err("the container's own health check fails".to_owned()),
+        None => Err("the container's own health check has not passed yet".to_owned()),
     }
 }
 

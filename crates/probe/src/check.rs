@@ -26,6 +26,8 @@ pub enum ResolvedCheck {
     Notify,
     /// A file exists.
     File(PathBuf),
+    /// The engine's own health check of the container passes; it has none: passes at once.
+    Healthcheck,
     /// The instance's own process tree listens on all of these ports.
     Listens(Vec<u16>),
     /// Every one passes.
@@ -113,6 +115,7 @@ impl ResolvedCheck {
             | Self::Exec(_)
             | Self::Notify
             | Self::File(_)
+            | Self::Healthcheck
             | Self::Listens(_) => Vec::new(),
         }
     }
@@ -123,9 +126,13 @@ impl ResolvedCheck {
             Self::Tcp(target) | Self::Grpc { target, .. } => format!("no answer from {target}"),
             Self::Http(request) => format!("no answer from {}", request.url),
             Self::Exec(command) => format!("`{}` did not end", command.argv.join(" ")),
-            Self::Log(_) | Self::Notify | Self::File(_) | Self::Listens(_) | Self::All(_) | Self::Any(_) => {
-                "no answer".to_owned()
-            }
+            Self::Log(_)
+            | Self::Notify
+            | Self::File(_)
+            | Self::Healthcheck
+            | Self::Listens(_)
+            | Self::All(_)
+            | Self::Any(_) => "no answer".to_owned(),
         }
     }
 }

@@ -69,6 +69,10 @@ impl ProbeContext {
         *lock(&self.inner.engine) = Some(healthy);
     }
 
+    pub(crate) fn engine(&self) -> Option<bool> {
+        *lock(&self.inner.engine)
+    }
+
     pub(crate) fn pids(&self) -> Vec<u32> {
         lock(&self.inner.pids).clone()
     }

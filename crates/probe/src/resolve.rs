@@ -56,6 +56,7 @@ impl ResolvedCheck {
             Check::Log(pattern) => Self::Log(Pattern::new(pattern)?),
             Check::Notify => Self::Notify,
             Check::File(path) => Self::File(text(path)?.into()),
+            Check::Healthcheck => Self::Healthcheck,
             Check::Listens(ports) => Self::Listens(
                 ports
                     .iter()

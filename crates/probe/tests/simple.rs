@@ -129,3 +129,14 @@ async fn all_and_any_say_which_ones_failed() {
     assert_eq!(ask(&ResolvedCheck::Any(down.to_vec())).await, fail(format!("none of 2 passes: {reasons}")));
     assert_eq!(ask(&ResolvedCheck::Any(vec![a, ResolvedCheck::All(vec![open])])).await, Outcome::Pass);
 }
+
+#[tokio::test]
+async fn an_engine_s_word_is_the_answer() {
+    let context = ProbeContext::new();
+    let ask = || attempt(&ResolvedCheck::Healthcheck, &context, Duration::from_secs(1));
+    assert!(matches!(ask().await, Outcome::Fail(reason) if reason.contains("not passed yet")));
+    context.engine_says(true);
+    assert_eq!(ask().await, Outcome::Pass);
+    context.engine_says(false);
+    assert!(matches!(ask().await, Outcome::Fail(reason) if reason.contains("fails")));
+}

@@ -161,6 +161,7 @@ pub struct ExitRecord {
 
 /// What became of a run.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "there are never many at once")]
 pub enum Found {
     /// Alive and verified.
     Running(Handle),

@@ -1,7 +1,7 @@
 //! A container: as it is wanted ([`ContainerSpec`], references open) and as a runtime is given it ([`ContainerRun`],
 //! nothing left to decide). What holds for both as it is written is in [`ContainerOptions`].
 
-use crate::{ByteSize, CommandSpec, HumanDuration, Template};
+use crate::{ByteSize, CommandSpec, HumanDuration, Step, Template};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -19,6 +19,9 @@ pub struct ContainerSpec {
     pub entrypoint: Option<CommandSpec>,
     /// In place of the image's command.
     pub command: Option<CommandSpec>,
+    /// Steps before the start, each in a container of its own with the same mounts.
+    #[serde(default)]
+    pub before: Vec<Step>,
     /// What is mounted.
     pub mounts: Vec<Mount<Template>>,
     /// Everything that holds as it is written.

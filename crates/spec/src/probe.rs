@@ -50,6 +50,8 @@ pub enum Check {
     File(Template),
     /// The instance's own process tree listens on all of these ports: the default for a service with ports.
     Listens(Vec<PortName>),
+    /// The engine's own health check of the container passes; without one it passes at once.
+    Healthcheck,
     /// Every one passes.
     All(Vec<Check>),
     /// At least one passes.

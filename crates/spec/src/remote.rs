@@ -1,6 +1,6 @@
 //! A process on another host: as it is wanted ([`RemoteSpec`]) and as a runtime is given it ([`RemoteRun`]).
 
-use crate::{Address, CommandSpec, Template};
+use crate::{Address, CommandSpec, Step, Template};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -11,6 +11,9 @@ pub struct RemoteSpec {
     pub host: String,
     /// The program there.
     pub command: CommandSpec,
+    /// Steps before the start, there.
+    #[serde(default)]
+    pub before: Vec<Step>,
     /// What is uploaded before the start.
     pub sync: Vec<SyncPath>,
     /// User to become there; only as root.

@@ -6,6 +6,7 @@ use crate::{
 };
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// Should it run, or should it finish.
@@ -186,6 +187,9 @@ pub struct PortSpec {
     pub stride: Option<u16>,
     /// UDP: not probed for listening.
     pub udp: bool,
+    /// Address of this machine it is reached at from outside; without one 127.0.0.1.
+    #[serde(default)]
+    pub address: Option<IpAddr>,
 }
 
 /// An edge: this service needs that one.

@@ -11,6 +11,8 @@ pub enum Reference {
     OwnPort(PortName),
     /// `${addr.x}`: host and port of this instance, as it reaches itself.
     OwnAddress(PortName),
+    /// `${bind}`, `${bind.x}`: the address to listen on, for all ports or one, so that everybody who needs it reaches it.
+    Bind(Option<PortName>),
     /// `${dir.data}`: a folder of the service that stays until the environment's data is removed.
     DataDir,
     /// `${dir.run}`: a short path for sockets, gone after `down`.
@@ -118,6 +120,8 @@ impl std::fmt::Display for Reference {
         match self {
             Self::OwnPort(port) => write!(f, "port.{port}"),
             Self::OwnAddress(port) => write!(f, "addr.{port}"),
+            Self::Bind(None) => f.write_str("bind"),
+            Self::Bind(Some(port)) => write!(f, "bind.{port}"),
             Self::DataDir => f.write_str("dir.data"),
             Self::RunDir => f.write_str("dir.run"),
             Self::LogDir => f.write_str("dir.logs"),

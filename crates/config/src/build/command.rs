@@ -161,12 +161,15 @@ fn shell_syntax(text: &str) -> Option<String> {
 }
 
 /// Steps before the first start.
-pub(super) fn steps(cx: &mut Cx<'_>, node: Option<&Node>) -> Vec<Step> {
+pub(super) fn steps(cx: &mut Cx<'_>, node: Option<&Node>, place: Place) -> Vec<Step> {
     let list = node.and_then(Node::as_list).unwrap_or_default();
     let mut out = Vec::new();
     for item in list {
-        let command = slot(cx, item, Place::Here);
-        let creates = item.get("creates").and_then(|path| cx.path_template(path));
+        let command = slot(cx, item, place);
+        let creates = item.get("creates").and_then(|path| match place {
+            Place::Here => cx.path_template(path),
+            Place::Elsewhere => cx.template(path),
+        });
         out.extend(command.map(|command| Step { command, creates }));
     }
     out

@@ -8,6 +8,9 @@
 mod command;
 mod container;
 mod data;
+mod fits;
+mod image;
+mod mount;
 mod needs;
 mod policy;
 mod ports;
@@ -17,7 +20,7 @@ mod runtime;
 mod service;
 mod verify;
 
-pub(crate) use probe::default_ready;
+pub(crate) use probe::{default_live, default_ready};
 
 use crate::environment::fitting;
 use crate::include::Reader;
@@ -48,7 +51,14 @@ pub(crate) struct Chosen<'a> {
 pub(crate) fn build(tree: &Node, chosen: &Chosen<'_>, values: &Values<'_>, reader: &mut Reader<'_>) -> Stack {
     let mut file_env = file_envs(tree, reader);
     let Reader { sources, report, .. } = reader;
-    let mut cx = Cx { report, sources, root: &chosen.root, used: Vec::new(), service: None };
+    let mut cx = Cx {
+        report,
+        sources,
+        root: &chosen.root,
+        home: chosen.env.get("HOME").map(String::as_str),
+        used: Vec::new(),
+        service: None,
+    };
     let name = stack_name(&mut cx, tree, chosen);
     let nodes = service_nodes(&mut cx, tree);
     let command = commanded(&mut cx, chosen, &nodes);

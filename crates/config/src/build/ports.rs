@@ -14,7 +14,7 @@ pub(super) fn ports(cx: &mut Cx<'_>, node: &Node) -> Ports {
     if let Some(list) = value.as_list() {
         for item in list {
             let Some(text) = cx.text(item) else { continue };
-            let auto = PortSpec { at: PortAt::Auto, container: None, stride: None, udp: false };
+            let auto = PortSpec { at: PortAt::Auto, container: None, stride: None, udp: false, address: None };
             ports.extend(cx.name::<PortName, _>(&text, item.span).map(|name| (name, auto)));
         }
     }
@@ -26,7 +26,7 @@ pub(super) fn ports(cx: &mut Cx<'_>, node: &Node) -> Ports {
 }
 
 fn port(cx: &mut Cx<'_>, node: &Node) -> Option<PortSpec> {
-    let mut spec = PortSpec { at: PortAt::Auto, container: None, stride: None, udp: false };
+    let mut spec = PortSpec { at: PortAt::Auto, container: None, stride: None, udp: false, address: None };
     if node.is_null() {
         return Some(spec);
     }
@@ -43,6 +43,14 @@ fn port(cx: &mut Cx<'_>, node: &Node) -> Option<PortSpec> {
     spec.container = number(cx, node, "container");
     spec.stride = number(cx, node, "stride");
     spec.udp |= cx.flag(node, "udp").unwrap_or(false);
+    if let Some(value) = node.get("address") {
+        let text = cx.text(value)?;
+        spec.address = text.trim_matches(['[', ']']).parse().ok();
+        if spec.address.is_none() {
+            let item = cx.report.error(Code::BadAddress, value.span, format!("`{text}` is no IP address"));
+            item.help("write an address of this machine: `127.0.0.1`, `0.0.0.0` for all, `::1`");
+        }
+    }
     Some(spec)
 }
 

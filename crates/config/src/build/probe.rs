@@ -14,7 +14,8 @@ use muster_spec::{
 const STARTUP_WITHIN_SECS: u64 = 60;
 /// A command takes longer to answer than a socket.
 const EXEC_TIMEOUT_SECS: u64 = 5;
-const KINDS: [&str; 10] = ["tcp", "http", "grpc", "exec", "log", "notify", "file", "listens", "all", "any"];
+const KINDS: [&str; 11] =
+    ["tcp", "http", "grpc", "exec", "log", "notify", "file", "healthcheck", "listens", "all", "any"];
 
 /// The probes of a service. Without `ready`, a service with ports is ready when its own processes listen on them.
 pub(super) fn probes(
@@ -40,17 +41,33 @@ pub(super) fn probes(
     if set.ready.is_none() && node.get("ready").is_none() {
         set.ready = default_ready(runtime, variants, ports);
     }
+    if set.live.is_none() && node.get("live").is_none() {
+        set.live = default_live(runtime);
+    }
     set
 }
 
-/// The probe that a service has without saying so.
+/// What the engine says of a container is shown as its health; it has counted failures already.
+pub(crate) fn default_live(runtime: RuntimeKind) -> Option<ProbeSpec> {
+    (runtime == RuntimeKind::Container).then(|| ProbeSpec { fails: 1, ..ProbeSpec::new(Check::Healthcheck) })
+}
+
+/// The probe that a service has without saying so: its own processes listen on its ports, a container's engine finds it
+/// healthy as well, somebody else's answers.
 pub(crate) fn default_ready(runtime: RuntimeKind, variants: &Variants, ports: &Ports) -> Option<ProbeSpec> {
     if runtime == RuntimeKind::External {
         let url = variants.external.as_ref()?.url.as_literal()?;
         return authority(&url).map(|target| ProbeSpec::new(Check::Tcp(Template::literal(&target))));
     }
     let names: Vec<PortName> = ports.iter().filter(|(_, port)| !port.udp).map(|(name, _)| name.clone()).collect();
-    (!names.is_empty()).then(|| ProbeSpec::new(Check::Listens(names)))
+    let listens = (!names.is_empty()).then_some(Check::Listens(names));
+    if runtime != RuntimeKind::Container {
+        return listens.map(ProbeSpec::new);
+    }
+    Some(match listens {
+        Some(listens) => ProbeSpec::new(Check::All(vec![Check::Healthcheck, listens])),
+        None => ProbeSpec { fails: 1, ..ProbeSpec::new(Check::Healthcheck) },
+    })
 }
 
 /// `host:port` of a URL, where its scheme is one whose port everybody knows.
@@ -118,6 +135,7 @@ fn check(cx: &mut Cx<'_>, node: &Node, ports: &Ports) -> Option<Check> {
         let text = cx.template(node)?;
         return match text.as_literal().as_deref() {
             Some("notify") => Some(Check::Notify),
+            Some("healthcheck") => Some(Check::Healthcheck),
             Some(literal) if literal.starts_with("http://") || literal.starts_with("https://") => {
                 Some(Check::Http(plain_http(text)))
             }
@@ -146,7 +164,8 @@ fn check(cx: &mut Cx<'_>, node: &Node, ports: &Ports) -> Option<Check> {
         "grpc" => grpc(cx, value, ports),
         "exec" => command::slot(cx, value, Place::Here).map(Check::Exec),
         "log" => cx.regex(value).map(Check::Log),
-        "notify" => notify(cx, value),
+        "notify" => plain(cx, value, "notify", Check::Notify),
+        "healthcheck" => plain(cx, value, "healthcheck", Check::Healthcheck),
         "file" => cx.path_template(value).map(Check::File),
         "listens" => {
             let names = value.one_or_many().iter().filter_map(|name| port(cx, Some(name), name.span, ports)).collect();
@@ -157,12 +176,13 @@ fn check(cx: &mut Cx<'_>, node: &Node, ports: &Ports) -> Option<Check> {
     }
 }
 
-fn notify(cx: &mut Cx<'_>, value: &Node) -> Option<Check> {
+/// A check that has nothing to say about itself.
+fn plain(cx: &mut Cx<'_>, value: &Node, name: &str, check: Check) -> Option<Check> {
     let text = cx.text(value)?;
     if boolean(&text) == Some(true) {
-        return Some(Check::Notify);
+        return Some(check);
     }
-    cx.report.error(Code::WrongType, value.span, "`notify` is `true`, or is left out");
+    cx.report.error(Code::WrongType, value.span, format!("`{name}` is `true`, or is left out"));
     None
 }
 

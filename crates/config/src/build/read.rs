@@ -4,6 +4,7 @@ use crate::files::{Sources, normal};
 use crate::language::unknown_word;
 use crate::problem::{Code, Report};
 use crate::tree::{Kind, Node, Span, boolean};
+use indexmap::IndexMap;
 use muster_spec::{ByteSize, HumanDuration, Part, Reference, ServiceName, Signal, Template};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -22,6 +23,8 @@ pub(super) struct Cx<'a> {
     pub(super) report: &'a mut Report,
     pub(super) sources: &'a Sources,
     pub(super) root: &'a Path,
+    /// The caller's home, for `~`.
+    pub(super) home: Option<&'a str>,
     pub(super) used: Vec<Used>,
     pub(super) service: Option<ServiceName>,
 }
@@ -184,6 +187,56 @@ impl Cx<'_> {
             *text = if single { normal(&joined).display().to_string() } else { joined.display().to_string() };
         }
         template
+    }
+
+    /// A path whose `~` is the caller's home.
+    pub(super) fn home_of(&mut self, text: &str, span: Span) -> Option<String> {
+        let Some(rest) = text.strip_prefix('~') else { return Some(text.to_owned()) };
+        if !rest.is_empty() && !rest.starts_with('/') {
+            let item = self.report.error(Code::BadMount, span, format!("`{text}` is in somebody else's home"));
+            item.help("write the path from `/`; `~/` is your own home");
+            return None;
+        }
+        let Some(home) = self.home.filter(|home| home.starts_with('/')) else {
+            let item = self.report.error(Code::Unset, span, "`~` is your home, and `HOME` is not set");
+            item.help("set `HOME`, or write the path from `/`");
+            return None;
+        };
+        Some(format!("{}{rest}", home.trim_end_matches('/')))
+    }
+
+    /// As [`Cx::anchored`], and a `~` at the beginning is the caller's home.
+    pub(super) fn homed(&mut self, mut template: Template, span: Span) -> Option<Template> {
+        if let Some(Part::Text(text)) = template.0.first_mut() {
+            *text = self.home_of(text, span)?;
+        }
+        Some(self.anchored(template, span))
+    }
+
+    /// As [`Cx::path`], and a `~` at the beginning is the caller's home.
+    pub(super) fn homed_path(&mut self, node: &Node) -> Option<PathBuf> {
+        let text = self.text(node)?;
+        let text = self.home_of(&text, node.span)?;
+        Some(normal(&self.sources.folder(node.span.file).join(text)))
+    }
+
+    /// `{A: 1}` or `[A=1]`; a name without a value has an empty one.
+    pub(super) fn pairs(&mut self, node: &Node, key: &str) -> IndexMap<String, String> {
+        let Some(value) = node.get(key) else { return IndexMap::new() };
+        let mut out = IndexMap::new();
+        if let Some(map) = value.as_map() {
+            for (name, entry) in map {
+                let text = if entry.value.is_null() { Some(String::new()) } else { self.text(&entry.value) };
+                out.extend(text.map(|text| (name.clone(), text)));
+            }
+            return out;
+        }
+        for item in value.one_or_many() {
+            let Some(text) = self.text(item) else { continue };
+            let (name, value) = text.split_once('=').unwrap_or((&text, ""));
+            out.insert(name.to_owned(), value.to_owned());
+        }
+        out
     }
 
     /// Globs of a file in another folder than the root's are written from the root.

@@ -45,6 +45,11 @@ pub(super) fn build(cx: &mut Cx<'_>, node: &Node, given: Given, values: &Values<
     };
     let folder = cx.sources.folder(given.key_span.file).display().to_string();
     let ends = [("keep", OnEnd::Keep), ("end", OnEnd::End)];
+    // What nobody asked for as `live` is shown and does nothing.
+    let shown = match (given.runtime, node.get("live")) {
+        (RuntimeKind::Container, None) => UnhealthyPolicy::Ignore,
+        (_, _) => UnhealthyPolicy::Restart,
+    };
     let unhealthy = [("restart", UnhealthyPolicy::Restart), ("ignore", UnhealthyPolicy::Ignore)];
     ServiceSpec {
         description: cx.text_at(node, "description"),
@@ -57,7 +62,7 @@ pub(super) fn build(cx: &mut Cx<'_>, node: &Node, given: Given, values: &Values<
         probes: probe::probes(cx, node, kind, (given.runtime, &given.variants), &ports),
         details: policy::details(cx, node, &ports),
         restart: policy::restart(cx, node, kind),
-        unhealthy: cx.word(node, "unhealthy", &unhealthy).unwrap_or_default(),
+        unhealthy: cx.word(node, "unhealthy", &unhealthy).unwrap_or(shown),
         replicas: cx.number(node, "replicas", "a number of copies").unwrap_or(1),
         cwd: cwd.unwrap_or_else(|| Template::literal(&folder)),
         tty: cx.flag(node, "tty").unwrap_or(false),
@@ -200,6 +205,6 @@ fn process(cx: &mut Cx<'_>, node: &Node) -> Option<ProcessSpec> {
         }
         found
     });
-    let (user, before) = (cx.text_at(node, "user"), command::steps(cx, node.get("before")));
+    let (user, before) = (cx.text_at(node, "user"), command::steps(cx, node.get("before"), Place::Here));
     command.map(|command| ProcessSpec { command, user, before, umask })
 }

@@ -1,7 +1,7 @@
 //! What can only be seen when the whole stack is there.
 
 use super::read::{Cx, Used};
-use super::{Nodes, data, needs, ports, span_of};
+use super::{Nodes, data, fits, needs, ports, span_of};
 use crate::problem::{Code, nearest};
 use crate::tree::Node;
 use muster_spec::{PortName, Reference, ServiceName, Stack};
@@ -25,6 +25,7 @@ pub(super) fn verify(cx: &mut Cx<'_>, tree: &Node, nodes: &Nodes<'_>, stack: &St
     let plan_span = tree.get("ports").map_or(tree.span, |node| node.span);
     ports::fit(cx, stack.services.values(), &stack.ports, port_span, plan_span);
     sizes(cx, nodes, stack);
+    fits::containers(cx, nodes, stack);
     for used in std::mem::take(&mut cx.used) {
         reference(cx, &used, stack);
     }
@@ -73,7 +74,7 @@ fn clashes(cx: &mut Cx<'_>, nodes: &Nodes<'_>, stack: &Stack) {
 fn reference(cx: &mut Cx<'_>, used: &Used, stack: &Stack) {
     let own = used.by.as_ref().and_then(|name| stack.services.get(name));
     let refused = match &used.reference {
-        Reference::OwnPort(port) | Reference::OwnAddress(port) => match own {
+        Reference::OwnPort(port) | Reference::OwnAddress(port) | Reference::Bind(Some(port)) => match own {
             Some(service) if service.ports.contains_key(port) => None,
             Some(service) => Some((format!("`{}` has no port `{port}`", service.name), near_port(service, port))),
             None => Some((format!("`${{{}}}` means a service's own port", used.reference), None)),
@@ -93,7 +94,8 @@ fn reference(cx: &mut Cx<'_>, used: &Used, stack: &Stack) {
             let near = nearest(name, stack.databases.keys().map(String::as_str)).map(str::to_owned);
             Some((format!("there is no database `{name}`"), near))
         }
-        Reference::DataDir
+        Reference::Bind(None)
+        | Reference::DataDir
         | Reference::RunDir
         | Reference::LogDir
         | Reference::Replica

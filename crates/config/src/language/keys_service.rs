@@ -1,5 +1,6 @@
 //! The table of keys: a service, its variants, probes and policies.
 
+use super::keys_container::{CONTAINER, REMOTE};
 use super::{Key, Shape, key};
 
 /// A list is executed as it is, a string is split, a map hands a script to a shell.
@@ -11,7 +12,8 @@ static SCRIPT: &[Key] = &[
     key("command", Shape::OneOf(&[Shape::Text, Shape::List(&Shape::Text)]), "Program and arguments, without a shell."),
 ];
 
-static STEP: Shape = Shape::OneOf(&[
+/// A step before the start.
+pub(super) static STEP: Shape = Shape::OneOf(&[
     Shape::Text,
     Shape::List(&Shape::Text),
     Shape::Record(&[
@@ -22,7 +24,8 @@ static STEP: Shape = Shape::OneOf(&[
     ]),
 ]);
 
-static TEXTS: Shape = Shape::OneOf(&[Shape::Text, Shape::List(&Shape::Text)]);
+/// One text or several.
+pub(super) static TEXTS: Shape = Shape::OneOf(&[Shape::Text, Shape::List(&Shape::Text)]);
 
 /// The `process` variant.
 static PROCESS: Shape = Shape::OneOf(&[
@@ -38,38 +41,6 @@ static PROCESS: Shape = Shape::OneOf(&[
     ]),
 ]);
 
-/// The `container` variant.
-static CONTAINER: Shape = Shape::OneOf(&[
-    Shape::Text,
-    Shape::Record(&[
-        key("image", Shape::Text, "Image to run; with `build`, the tag it gets."),
-        key(
-            "build",
-            Shape::OneOf(&[
-                Shape::Text,
-                Shape::Record(&[
-                    key("context", Shape::Text, "Folder that is sent to the builder."),
-                    key("dockerfile", Shape::Text, "Relative to the context."),
-                ]),
-            ]),
-            "Builds the image.",
-        ),
-        key("command", Shape::See(&COMMAND), "In place of the image's command."),
-        key("volumes", Shape::List(&Shape::Text), "`name:/path`, `./folder:/path:ro`."),
-        key("user", Shape::Text, "User in the container."),
-    ]),
-]);
-
-/// The `remote` variant.
-static REMOTE: Shape = Shape::Record(&[
-    key("host", Shape::Text, "Host as ssh knows it."),
-    key("command", Shape::See(&COMMAND), "Program and arguments there."),
-    key("shell", Shape::Text, "A script for a shell there, instead of `command`."),
-    key("interpreter", Shape::List(&Shape::Text), "The shell for `shell`."),
-    key("sync", Shape::List(&Shape::Text), "`local:remote`, uploaded before the start."),
-    key("user", Shape::Text, "User to become there."),
-]);
-
 /// Where a port lies.
 static PORT: Shape = Shape::OneOf(&[
     Shape::Text,
@@ -78,6 +49,7 @@ static PORT: Shape = Shape::OneOf(&[
         key("container", Shape::Int, "Port inside a container."),
         key("stride", Shape::Int, "Distance between the ports of two replicas."),
         key("udp", Shape::Bool, "A UDP port: not probed for listening."),
+        key("address", Shape::Text, "Address of this machine it is reached at; `127.0.0.1` by default."),
     ]),
 ]);
 
@@ -113,6 +85,7 @@ macro_rules! checks {
             key("log", Shape::Text, "A line of this run's output matches the regular expression."),
             key("notify", Shape::Bool, "The service says READY=1 (as `live`: WATCHDOG=1), see sd_notify(3)."),
             key("file", Shape::Text, "A file exists."),
+            key("healthcheck", Shape::Bool, "The engine's own health check of the container passes."),
             key("listens", Shape::OneOf(&[Shape::Text, Shape::List(&Shape::Text)]),
                 "The service's own process tree listens on these ports."),
             key("all", Shape::List(&CHECK), "Every one passes."),

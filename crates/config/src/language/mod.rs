@@ -7,6 +7,7 @@
 
 mod check;
 mod keys;
+mod keys_container;
 mod keys_service;
 mod schema;
 

@@ -7,8 +7,8 @@ mod container;
 use crate::import::to_yaml as write;
 use muster_spec::{
     Backoff, BuildSpec, CacheSpec, CommandSpec, DatabaseSpec, DetailsSpec, Engine, Need, OnEnd, OnRestart, PortAt,
-    PortSpec, RestartOn, ServiceKind, ServiceName, ServiceSpec, Stack, Step, StopSpec, SyncSpec, Target, Template,
-    TestSpec, UnhealthyPolicy, Until, VariableSpec, Variants, WatchAction, WatchRule,
+    PortSpec, RestartOn, RuntimeKind, ServiceKind, ServiceName, ServiceSpec, Stack, Step, StopSpec, SyncSpec, Target,
+    Template, TestSpec, UnhealthyPolicy, Until, VariableSpec, Variants, WatchAction, WatchRule,
 };
 use serde_json::{Map, Value, json};
 use std::path::Path;
@@ -186,7 +186,7 @@ fn port(spec: &PortSpec) -> Value {
         PortAt::Offset(offset) => format!("+{offset}"),
         PortAt::Auto => "auto".to_owned(),
     };
-    if spec.container.is_none() && spec.stride.is_none() && !spec.udp {
+    if spec.container.is_none() && spec.stride.is_none() && !spec.udp && spec.address.is_none() {
         return json!(at);
     }
     let mut out = Object::default();
@@ -194,6 +194,7 @@ fn port(spec: &PortSpec) -> Value {
     out.option("container", spec.container);
     out.option("stride", spec.stride);
     out.some("udp", json!(spec.udp));
+    out.option("address", spec.address);
     out.done()
 }
 
@@ -238,8 +239,12 @@ fn policies(spec: &ServiceSpec, out: &mut Object) {
     policy.put("limit", json!(limit));
     policy.option("max", restart.max);
     out.put("restart", policy.done());
-    if spec.unhealthy == UnhealthyPolicy::Ignore {
-        out.put("unhealthy", json!("ignore"));
+    let unhealthy = match spec.unhealthy {
+        UnhealthyPolicy::Ignore => "ignore",
+        UnhealthyPolicy::Restart => "restart",
+    };
+    if spec.unhealthy == UnhealthyPolicy::Ignore || spec.runtime == RuntimeKind::Container {
+        out.put("unhealthy", json!(unhealthy));
     }
     out.option("on_failure", end(spec.on_failure));
     out.option("on_exit", end(spec.on_exit));

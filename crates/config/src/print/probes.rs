@@ -1,7 +1,7 @@
 //! Probes as they would be written.
 
 use super::{Object, command, escape, map, template, text};
-use crate::build::default_ready;
+use crate::build::{default_live, default_ready};
 use muster_spec::{Check, HttpCheck, Matcher, PortName, ProbeSpec, Role, ServiceKind, ServiceSpec};
 use serde_json::{Value, json};
 
@@ -10,6 +10,9 @@ pub(super) fn probes(spec: &ServiceSpec, out: &mut Object) {
         out.option(&role.to_string(), spec.probes.get(role).map(|probe| self::probe(probe, role)));
     }
     let default = default_ready(spec.runtime, &spec.variants, &spec.ports);
+    if spec.probes.live.is_none() && default_live(spec.runtime).is_some() && spec.kind == ServiceKind::Service {
+        out.put("live", json!("none"));
+    }
     if spec.probes.ready.is_none() && default.is_some() && spec.kind == ServiceKind::Service {
         out.put("ready", json!("none"));
     }
@@ -40,6 +43,7 @@ fn check(check: &Check) -> (&'static str, Value) {
         Check::Exec(exec) => ("exec", command(exec)),
         Check::Log(regex) => ("log", text(regex)),
         Check::Notify => ("notify", json!(true)),
+        Check::Healthcheck => ("healthcheck", json!(true)),
         Check::File(file) => ("file", template(file)),
         Check::Listens(ports) => ("listens", json!(ports.iter().map(PortName::as_str).collect::<Vec<_>>())),
         Check::All(checks) => ("all", several(checks)),

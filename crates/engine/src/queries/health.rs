@@ -102,6 +102,7 @@ fn describe(check: &ResolvedCheck) -> String {
         ResolvedCheck::Exec(command) => format!("exec {}", command.argv.join(" ")),
         ResolvedCheck::Log(pattern) => format!("log /{}/", pattern.as_str()),
         ResolvedCheck::Notify => "notify READY=1".to_owned(),
+        ResolvedCheck::Healthcheck => "the container's own health check".to_owned(),
         ResolvedCheck::File(path) => format!("file {}", path.display()),
         ResolvedCheck::Listens(ports) => {
             format!("listens on {}", ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
