@@ -60,7 +60,7 @@ impl ServiceFiles<'_> {
         let listed = service.get("env_file").and_then(Node::as_seq).unwrap_or_default().to_vec();
         for file in &listed {
             let Some(path) = file.get("path").and_then(Node::as_str) else { continue };
-            let required = !matches!(file.get("required").map(|node| &node.value), Some(Value::Bool(false)));
+            let required = file.get("required").is_none_or(|node| sprint(node) != "false");
             let format = file.get("format").and_then(Node::as_str).unwrap_or_default();
             let Some(text) = self.text(path, required, file.span) else { continue };
             let mut missing = Vec::new();
@@ -107,7 +107,13 @@ impl ServiceFiles<'_> {
     }
 
     /// What a service says itself, as a map; a name without a value takes the outer one.
-    fn own(&self, service: &Node) -> Map {
+    fn own(&mut self, service: &Node) -> Map {
+        for item in service.get("environment").and_then(Node::as_seq).unwrap_or_default() {
+            let name = item.as_str().map(|text| text.split_once('=').map_or(text, |(name, _)| name));
+            if let Some(name) = name.filter(|name| name.ends_with(char::is_whitespace)) {
+                self.report.error(Code::BadValue, item.span, format!("the variable `{name}` ends with a space"));
+            }
+        }
         let mut own = service.get("environment").map(mapping).unwrap_or_default();
         for (key, node) in &mut own {
             if node.is_null()

@@ -27,7 +27,8 @@ pub(crate) fn apply(loader: &mut Loader<'_>, root: &mut Node, file: &Path, scope
     let Some(include) = root.remove("include") else { return Some(()) };
     let mut scope = scope.clone();
     scope.included.push(file.to_path_buf());
-    for entry in entries(&include, loader)? {
+    // an entry that names no file, which Compose allows, brings nothing along
+    for entry in entries(&include, loader)?.into_iter().filter(|entry| !entry.paths.is_empty()) {
         let imported = load(loader, &entry, &scope)?;
         add(loader, imported, root, entry.span)?;
     }
@@ -81,10 +82,7 @@ fn texts(node: Option<&Node>) -> Option<Vec<String>> {
 /// The included project.
 fn load(loader: &mut Loader<'_>, entry: &Entry, scope: &Scope) -> Option<Node> {
     let paths: Vec<PathBuf> = entry.paths.iter().map(|path| join(&scope.lookup, path)).collect();
-    let Some(first) = paths.first() else {
-        loader.report.error(Code::Include, entry.span, "an `include` without a `path`");
-        return None;
-    };
+    let first = paths.first()?;
     if scope.included.contains(first) {
         let way: Vec<_> = scope.included.iter().map(|path| format!("`{}`", path.display())).collect();
         let message =

@@ -58,7 +58,7 @@ pub(crate) fn resolve(request: &LoadRequest, files: &dyn Files, report: &mut Rep
     }
     let profiles = if request.profiles.is_empty() {
         let listed = environment.get("COMPOSE_PROFILES").map(String::as_str).unwrap_or_default();
-        listed.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
+        listed.split(',').map(|name| name.trim().to_owned()).collect()
     } else {
         request.profiles.clone()
     };

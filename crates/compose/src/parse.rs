@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag as YamlTag};
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Tag as YamlTag};
 
 use crate::problem::{Code, Report};
 use crate::scalar;
@@ -14,21 +14,50 @@ const MAX_DEPTH: usize = 128;
 /// Nodes of one file, aliases expanded: more than a project of 10,000 services has, and little enough memory.
 const MAX_NODES: usize = 1_000_000;
 
+/// Places where a tab stands for a space before the file is given up: more than a file has that is not made to hurt.
+const MAX_TABS: usize = 500;
+
 /// The documents of one file, in order. After a problem that leaves no tree there are none and the report says why.
 pub(crate) fn parse(file: u32, text: &str, report: &mut Report) -> Option<Vec<Node>> {
-    let mut builder = Builder::new(file, text, report);
-    let mut parser = Parser::new_from_str(text);
-    while let Some(next) = parser.next_event() {
-        match next {
-            Ok((event, span)) => builder.event(event, span.start, span.end)?,
-            Err(error) => {
-                let span = builder.span(*error.marker(), *error.marker());
-                builder.report.error(Code::Syntax, span, format!("not valid YAML: {}", error.info()));
-                return None;
-            }
-        }
+    if let Some((line, version)) = other_version(text) {
+        let span = Span { file, line, column: 1, start: 0, end: 0 };
+        report.error(Code::Syntax, span, format!("a document of YAML {version}, Compose reads 1.1"));
+        return None;
     }
-    (!builder.failed).then_some(builder.documents)
+    let mut text = Cow::Borrowed(text);
+    for _ in 0..MAX_TABS {
+        let mut builder = Builder::new(file, &text, report);
+        let error = match builder.run(&text) {
+            Ok(read) => return (read.is_some() && !builder.failed).then_some(builder.documents),
+            Err(error) => error,
+        };
+        let span = builder.span(*error.marker(), *error.marker());
+        let Some(tab) = tab_at(&text, span.start as usize) else {
+            report.error(Code::Syntax, span, format!("not valid YAML: {}", error.info()));
+            return None;
+        };
+        // The parser at hand refuses a tab between two tokens of a line, YAML and Compose do not.
+        text.to_mut().replace_range(tab..=tab, " ");
+    }
+    report.general(Code::Syntax, "too many tabs between tokens");
+    None
+}
+
+/// The tab that an error is about, unless it is a part of the indentation.
+fn tab_at(text: &str, at: usize) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let tab = (at.saturating_sub(1)..=at + 1).find(|index| bytes.get(*index) == Some(&b'\t'))?;
+    let line_start = text[..tab].rfind('\n').map_or(0, |end| end + 1);
+    (!text[line_start..tab].trim().is_empty()).then_some(tab)
+}
+
+/// The line and version of a `%YAML` directive at the top that says other than 1.1.
+fn other_version(text: &str) -> Option<(u32, &str)> {
+    let mut lines = text.lines().zip(1u32..).filter(|(line, _)| !line.trim().is_empty() && !line.starts_with('#'));
+    let (version, line) = lines.find_map(|(line, number)| Some((line.strip_prefix("%YAML")?, number)))?;
+    let version = version.split('#').next().unwrap_or_default().trim();
+    let first = text.lines().find(|line| !line.trim().is_empty() && !line.starts_with('#'));
+    (version != "1.1" && first.is_some_and(|line| line.starts_with('%'))).then_some((line, version))
 }
 
 /// A collection that is being filled.
@@ -43,7 +72,14 @@ struct Frame {
 
 enum FrameKind {
     List(Vec<Node>),
-    Map { entries: Map, key: Option<Key>, merge: Option<Box<Node>> },
+    Map { entries: Map, key: Option<PendingKey>, merge: Option<Box<Node>> },
+}
+
+/// A key whose value comes next.
+struct PendingKey {
+    name: Key,
+    /// A `<<` without quotes.
+    merges: bool,
 }
 
 struct Anchored {
@@ -75,6 +111,18 @@ impl<'a> Builder<'a> {
         });
         let (stack, documents) = (Vec::new(), Vec::new());
         Self { file, report, bytes, stack, anchors: HashMap::new(), nodes: 0, documents, failed: false }
+    }
+
+    /// Takes in the events of a text; none after a problem that ends it, which was reported.
+    fn run(&mut self, text: &str) -> Result<Option<()>, ScanError> {
+        let mut parser = Parser::new_from_str(text);
+        while let Some(next) = parser.next_event() {
+            let (event, span) = next?;
+            if self.event(event, span.start, span.end).is_none() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(()))
     }
 
     fn byte(&self, index: usize) -> u32 {
@@ -124,7 +172,7 @@ impl<'a> Builder<'a> {
         let value = match tag {
             None if quoted => Value::String(text.clone()),
             None => scalar::resolve(&text),
-            Some(tag) if tag.is_yaml_core_schema() => match scalar::resolve_as(&tag.suffix, &text, quoted) {
+            Some(tag) if tag.is_yaml_core_schema() => match scalar::resolve_as(&tag.suffix, &text) {
                 Some(value) => value,
                 None => {
                     self.wrong(Code::Syntax, span, format!("`{text}` is no `!!{}`", tag.suffix));
@@ -230,7 +278,7 @@ impl<'a> Builder<'a> {
             }
             match &frame.kind {
                 FrameKind::List(list) => path.push_str(&list.len().to_string()),
-                FrameKind::Map { key, .. } => path.push_str(key.as_ref().map_or("", Key::as_str)),
+                FrameKind::Map { key, .. } => path.push_str(key.as_ref().map_or("", |key| key.name.as_str())),
             }
         }
         path
@@ -261,15 +309,15 @@ impl<'a> Builder<'a> {
             }
             return Some(());
         };
-        let Some(name) = key.take() else {
-            let (found, problem) = key_of(node);
-            *key = Some(found);
+        let Some(PendingKey { name, merges: merging }) = key.take() else {
+            let merges = node.written.as_ref().is_some_and(|written| !written.quoted && &*written.text == "<<");
+            let (name, problem) = key_of(node);
+            *key = Some(PendingKey { name, merges });
             if let Some((span, message)) = problem {
                 self.wrong(Code::KeyType, span, message);
             }
             return Some(());
         };
-        let merging = name.as_str() == "<<";
         let first = if merging { merge.as_ref().map(|node| node.span) } else { place_of(entries, &name) };
         match first {
             Some(first) => {
@@ -385,6 +433,26 @@ mod tests {
         assert_eq!(root.get("a").unwrap().tag, Some(Tag::Reset));
         assert_eq!(root.get("b").unwrap().tag, Some(Tag::Override));
         assert_eq!(root.get("c").unwrap().as_str(), Some("5"));
+    }
+
+    #[test]
+    fn a_tab_may_stand_between_tokens_but_not_before_them() {
+        let root = one("a:\tb\t# c\nd:\n  -\te\n");
+        assert_eq!(root.get("a").and_then(Node::as_str), Some("b"));
+        assert_eq!(root.get("d").and_then(Node::as_seq).map(<[Node]>::len), Some(1));
+        assert_eq!(problem("a:\n\tb: c\n"), Code::Syntax);
+    }
+
+    #[test]
+    fn only_yaml_1_1_may_be_asked_for() {
+        one("%YAML 1.1\n---\na: b\n");
+        assert_eq!(problem("%YAML 1.2\n---\na: b\n"), Code::Syntax);
+    }
+
+    #[test]
+    fn a_merge_key_in_quotes_is_a_key() {
+        let root = one("a: {\"<<\": {b: c}}\n");
+        assert!(root.at(&["a", "<<", "b"]).is_some());
     }
 
     #[test]

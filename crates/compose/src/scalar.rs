@@ -18,11 +18,12 @@ pub(crate) fn resolve(text: &str) -> Value {
     }
 }
 
-/// The value of a scalar with one of YAML's own tags, `!!int` and the like; none when the two do not go together.
-pub(crate) fn resolve_as(tag: &str, text: &str, quoted: bool) -> Option<Value> {
-    let value = if quoted { Value::String(text.to_owned()) } else { resolve(text) };
-    match (tag, value) {
-        ("str" | "binary", _) => Some(Value::String(text.to_owned())),
+/// The value of a scalar with one of YAML's own tags, `!!int` and the like, in quotes or not; none when the two do not go
+/// together.
+pub(crate) fn resolve_as(tag: &str, text: &str) -> Option<Value> {
+    match (tag, resolve(text)) {
+        ("str", _) => Some(Value::String(text.to_owned())),
+        ("binary", _) => base64(text).map(Value::String),
         ("float", Value::Int(number)) => Some(Value::Float(number as f64)),
         ("null", value @ Value::Null)
         | ("bool", value @ Value::Bool(_))
@@ -32,6 +33,27 @@ pub(crate) fn resolve_as(tag: &str, text: &str, quoted: bool) -> Option<Value> {
         ("null" | "bool" | "int" | "float" | "timestamp", _) => None,
         (_, _) => Some(Value::String(text.to_owned())),
     }
+}
+
+/// The text that base64 stands for, line breaks passed over; bytes that are no text are replaced.
+fn base64(text: &str) -> Option<String> {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let symbols: Vec<u8> = text.bytes().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect();
+    let padding = symbols.iter().rev().take_while(|byte| **byte == b'=').count();
+    if !symbols.len().is_multiple_of(4) || padding > 2 {
+        return None;
+    }
+    let (mut bytes, mut bits, mut held) = (Vec::new(), 0u32, 0u32);
+    for symbol in &symbols[..symbols.len() - padding] {
+        let six = ALPHABET.iter().position(|known| known == symbol)?;
+        bits = (bits << 6) | u32::try_from(six).ok()?;
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            bytes.push(((bits >> held) & 0xff) as u8);
+        }
+    }
+    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn word(text: &str) -> Option<Value> {
@@ -188,9 +210,11 @@ mod tests {
 
     #[test]
     fn a_tag_says_what_it_must_be() {
-        assert_eq!(resolve_as("str", "1", false), Some(Value::String("1".into())));
-        assert_eq!(resolve_as("float", "1", false), Some(Value::Float(1.0)));
-        assert_eq!(resolve_as("int", "x", false), None);
-        assert_eq!(resolve_as("null", "", false), Some(Value::Null));
+        assert_eq!(resolve_as("str", "1"), Some(Value::String("1".into())));
+        assert_eq!(resolve_as("float", "1"), Some(Value::Float(1.0)));
+        assert_eq!(resolve_as("int", "x"), None);
+        assert_eq!(resolve_as("null", ""), Some(Value::Null));
+        assert_eq!(resolve_as("binary", "aGk="), Some(Value::String("hi".into())));
+        assert_eq!(resolve_as("binary", "aGk"), None);
     }
 }

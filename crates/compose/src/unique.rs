@@ -128,12 +128,15 @@ fn key(item: &Node, identity: Identity) -> Result<String, String> {
     }
 }
 
+/// What makes a port one: a number where a text is usual makes it another.
 fn port(item: &Node) -> Result<String, String> {
+    let shown = |name: &str, default: &str| match item.get(name) {
+        None => default.to_owned(),
+        Some(node) => node.as_str().map_or_else(|| format!("({})", sprint(node)), str::to_owned),
+    };
     let target = item.get("target").ok_or("has no `target`")?;
-    let published = item.get("published").map(sprint).unwrap_or_default();
-    let address = item.get("host_ip").map_or_else(|| "0.0.0.0".to_owned(), sprint);
-    let protocol = item.get("protocol").map_or_else(|| "tcp".to_owned(), sprint);
-    Ok(format!("{address}:{published}:{}/{protocol}", sprint(target)))
+    let (address, published) = (shown("host_ip", "0.0.0.0"), shown("published", "()"));
+    Ok(format!("{address}:{published}:{}/{}", sprint(target), shown("protocol", "tcp")))
 }
 
 /// Where a volume in its short form is mounted: what stands behind the first colon, or all of it.

@@ -197,3 +197,8 @@ fn unset_variables_are_warned_of_once_each() {
     assert_eq!(codes, [Code::Unset, Code::Unset]);
     assert_eq!(loaded.warnings[0].place.as_ref().map(|place| place.line), Some(1));
 }
+
+#[test]
+fn a_variable_that_ends_with_a_space_is_refused() {
+    assert_eq!(codes(&[("/p/compose.yaml", "services: {a: {image: x, environment: ['A =1']}}")]), [Code::BadValue]);
+}
