@@ -188,3 +188,39 @@ fn a_home_with_a_name_too_long_for_sockets() {
     }
     wait_for("everything is gone", Duration::from_secs(30), || home.processes().is_empty().then_some(()));
 }
+
+/// Stands in for a daemon that dies when it has read a request: the connection ends, the socket stays, nobody listens.
+fn dies_when_asked(path: &Path) -> JoinHandle<()> {
+    let _ = std::fs::remove_file(path);
+    let listener = UnixListener::bind(path).expect("a socket");
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("somebody asks");
+        drop(listener);
+        let _ = stream.read(&mut [0; 65536]);
+    })
+}
+
+#[test]
+fn a_daemon_that_dies_under_a_request() {
+    let home = Home::new();
+    home.stack(TWO);
+    home.muster(&["up", "-d"]).ok();
+    let (socket, before) = (socket(&home), home.process("web"));
+    for command in [&["status", "--json"][..], &["up", "-d"], &["logs", "--raw", "web"], &["stop", "db"]] {
+        home.muster(&["daemon", "stop", "--keep"]).ok();
+        let died = dies_when_asked(&socket);
+        home.muster(command).ok();
+        died.join().expect("it was asked");
+    }
+    assert_eq!(home.process("web"), before, "the next daemon answered, and found it");
+    // what may have been done already is not done twice
+    for (command, code) in [(&["restart", "web"][..], 7), (&["exec", "web", "--", "true"], 125)] {
+        home.muster(&["daemon", "stop", "--keep"]).ok();
+        let died = dies_when_asked(&socket);
+        let output = home.muster(command).expect_code(code);
+        assert!(output.stderr.contains("ended the connection"), "{}", output.stderr);
+        died.join().expect("it was asked");
+    }
+    assert_eq!(home.process("web"), before);
+    home.muster(&["down"]).ok();
+}

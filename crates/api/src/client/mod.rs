@@ -2,12 +2,14 @@
 
 mod error;
 mod lines;
+mod repeat;
 mod terminal;
 
 pub use error::ClientError;
 pub use lines::Lines;
 pub use terminal::{Session, SessionInput, SessionOutput};
 
+use crate::daemon::DaemonError;
 use crate::documents::{
     API_HEADER, API_MAJOR, DoneDocument, EnvironmentsDocument, Services, StopRequest, UpgradeRequest,
 };
@@ -24,6 +26,7 @@ use muster_engine::documents::{
     StatusDocument, UpRequest, WaitRequest, WhyDocument,
 };
 use muster_spec::{EnvironmentId, Stack};
+use repeat::{REPEATS, Repeat, Successor};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt::Write as _;
@@ -38,19 +41,31 @@ pub struct Client {
     socket: PathBuf,
     /// The connection that proved that somebody listens; the first call uses it.
     first: Mutex<Option<StdUnixStream>>,
+    successor: Option<Successor>,
 }
 
 impl Client {
     /// A client of the daemon behind `socket`; nothing is connected yet.
     #[must_use]
     pub fn new(socket: impl Into<PathBuf>) -> Self {
-        Self { socket: socket.into(), first: Mutex::new(None) }
+        Self { socket: socket.into(), first: Mutex::new(None), successor: None }
     }
 
     /// A client whose first call goes over `connection`.
     #[must_use]
     pub fn connected(socket: impl Into<PathBuf>, connection: StdUnixStream) -> Self {
-        Self { socket: socket.into(), first: Mutex::new(Some(connection)) }
+        Self { socket: socket.into(), first: Mutex::new(Some(connection)), successor: None }
+    }
+
+    /// The same, but a request that met the daemon in the moment of its death goes to what `next` connects to, where
+    /// that cannot do anything twice.
+    #[must_use]
+    pub fn succeeded_by(
+        mut self,
+        next: impl Fn() -> Result<StdUnixStream, DaemonError> + Send + Sync + 'static,
+    ) -> Self {
+        self.successor = Some(Successor::new(next));
+        self
     }
 
     /// Where it connects.
@@ -73,41 +88,69 @@ impl Client {
 
     async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, ClientError> {
         let stream = self.connect().await?;
-        let broken = |source| ClientError::Broken { socket: self.socket.clone(), source };
         let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| self.broken(e))?;
         // ends with the answer's body or the upgraded stream
         tokio::spawn(connection.with_upgrades());
-        let response = sender.send_request(request).await.map_err(broken)?;
+        let response = sender.send_request(request).await.map_err(|e| self.broken(e))?;
         check_version(&response)?;
         if response.status().is_success() || response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Ok(response);
         }
         let status = response.status();
-        let body = response.into_body().collect().await.map_err(broken)?.to_bytes();
+        let body = self.body(response).await?;
         Err(match serde_json::from_slice::<ErrorDocument>(&body) {
             Ok(document) => ClientError::Refused(Box::new(document)),
             Err(_) => ClientError::NotOurs { status: status.as_u16() },
         })
     }
 
-    async fn one<T: DeserializeOwned>(&self, request: Request<Full<Bytes>>) -> Result<T, ClientError> {
-        let response = self.send(request).await?;
-        let broken = |source| ClientError::Broken { socket: self.socket.clone(), source };
-        let body = response.into_body().collect().await.map_err(broken)?.to_bytes();
+    fn broken(&self, source: hyper::Error) -> ClientError {
+        ClientError::Broken { socket: self.socket.clone(), source }
+    }
+
+    async fn body(&self, response: Response<Incoming>) -> Result<Bytes, ClientError> {
+        Ok(response.into_body().collect().await.map_err(|e| self.broken(e))?.to_bytes())
+    }
+
+    /// Does it again, with the next daemon, as often and where that is allowed.
+    async fn again<T>(&self, repeat: Repeat, once: impl AsyncFn() -> Result<T, ClientError>) -> Result<T, ClientError> {
+        let mut answer = once().await;
+        for _ in 0..REPEATS {
+            let (Err(error), Some(successor)) = (&answer, &self.successor) else { break };
+            if !repeat.allows(error) {
+                break;
+            }
+            let connection = successor.connect()?;
+            if let Ok(mut first) = self.first.lock() {
+                *first = Some(connection);
+            }
+            answer = once().await;
+        }
+        answer
+    }
+
+    async fn one<T: DeserializeOwned>(&self, repeat: Repeat, request: Request<Full<Bytes>>) -> Result<T, ClientError> {
+        let body = self.again(repeat, async || self.body(self.send(request.clone()).await?).await).await?;
         serde_json::from_slice(&body).map_err(ClientError::Unreadable)
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        self.one(request(Method::GET, path, Bytes::new())?).await
+        self.one(Repeat::Always, request(Method::GET, path, Bytes::new())?).await
     }
 
-    async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
-        self.one(request(Method::POST, path, encode(body)?)?).await
+    async fn post<T: DeserializeOwned>(
+        &self,
+        repeat: Repeat,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        self.one(repeat, request(Method::POST, path, encode(body)?)?).await
     }
 
     async fn lines<T: DeserializeOwned>(&self, request: Request<Full<Bytes>>) -> Result<Lines<T>, ClientError> {
-        Ok(Lines::new(self.send(request).await?.into_body(), self.socket.clone()))
+        let response = self.again(Repeat::Always, async || self.send(request.clone()).await).await?;
+        Ok(Lines::new(response.into_body(), self.socket.clone()))
     }
 
     /// Who answers.
@@ -131,7 +174,16 @@ impl Client {
     /// # Errors
     /// [`ClientError`], as every call.
     pub async fn up(&self, body: &UpRequest) -> Result<AcceptedDocument, ClientError> {
-        self.post("/v1/up", body).await
+        let repeat = if body.recreate { Repeat::Unread } else { Repeat::Always };
+        self.post(repeat, "/v1/up", body).await
+    }
+
+    /// Makes it so, for whoever must know what exactly it changed: a repeated `up` finds all as it should be.
+    ///
+    /// # Errors
+    /// [`ClientError`], as every call.
+    pub async fn up_once(&self, body: &UpRequest) -> Result<AcceptedDocument, ClientError> {
+        self.post(Repeat::Unread, "/v1/up", body).await
     }
 
     /// What `up` would do.
@@ -139,7 +191,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`], as every call.
     pub async fn plan(&self, body: &UpRequest) -> Result<PlanDocument, ClientError> {
-        self.post("/v1/plan", body).await
+        self.post(Repeat::Always, "/v1/plan", body).await
     }
 
     /// `down`, `start`, `stop`, `restart`, `forget` or `signal`.
@@ -152,7 +204,7 @@ impl Client {
         verb: Verb,
         body: &SelectRequest,
     ) -> Result<AcceptedDocument, ClientError> {
-        self.post(&format!("/v1/environments/{id}/{}", verb.as_str()), body).await
+        self.post(verb.repeat(), &format!("/v1/environments/{id}/{}", verb.as_str()), body).await
     }
 
     /// Runs build steps.
@@ -160,7 +212,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`], as every call.
     pub async fn build(&self, id: &EnvironmentId, body: &SelectRequest) -> Result<BuildDocument, ClientError> {
-        self.post(&format!("/v1/environments/{id}/build"), body).await
+        self.post(Repeat::Unread, &format!("/v1/environments/{id}/build"), body).await
     }
 
     /// Process truth.
@@ -225,7 +277,7 @@ impl Client {
     /// [`ClientError`], as every call.
     pub async fn remove(&self, id: &EnvironmentId, query: &ReadQuery) -> Result<DoneDocument, ClientError> {
         let path = format!("/v1/environments/{id}{}", query_text(query));
-        self.one(request(Method::DELETE, &path, Bytes::new())?).await
+        self.one(Repeat::Unread, request(Method::DELETE, &path, Bytes::new())?).await
     }
 
     /// Changes until a target is met.
@@ -273,9 +325,8 @@ impl Client {
         let headers = request.headers_mut();
         headers.insert(header::CONNECTION, header::HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, header::HeaderValue::from_static(PROTOCOL));
-        let response = self.send(request).await?;
-        let broken = |source| ClientError::Broken { socket: self.socket.clone(), source };
-        let upgraded = hyper::upgrade::on(response).await.map_err(broken)?;
+        let response = self.again(Repeat::Unread, async || self.send(request.clone()).await).await?;
+        let upgraded = hyper::upgrade::on(response).await.map_err(|e| self.broken(e))?;
         Ok(terminal::split(upgraded))
     }
 
@@ -284,7 +335,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`], as every call.
     pub async fn stop_daemon(&self, services: Services) -> Result<DoneDocument, ClientError> {
-        self.post("/v1/daemon/stop", &StopRequest { services }).await
+        self.post(Repeat::Unread, "/v1/daemon/stop", &StopRequest { services }).await
     }
 
     /// Lets the daemon go on as another binary.
@@ -293,7 +344,7 @@ impl Client {
     /// [`ClientError`], as every call.
     pub async fn upgrade_daemon(&self, binary: &Path) -> Result<DoneDocument, ClientError> {
         let binary = binary.display().to_string();
-        self.post("/v1/daemon/upgrade", &UpgradeRequest { binary }).await
+        self.post(Repeat::Unread, "/v1/daemon/upgrade", &UpgradeRequest { binary }).await
     }
 }
 
@@ -325,6 +376,13 @@ impl Verb {
             Self::Restart => "restart",
             Self::Forget => "forget",
             Self::Signal => "signal",
+        }
+    }
+
+    fn repeat(self) -> Repeat {
+        match self {
+            Self::Down | Self::Start | Self::Stop | Self::Forget => Repeat::Always,
+            Self::Restart | Self::Signal => Repeat::Unread,
         }
     }
 }

@@ -37,24 +37,33 @@ const PASSED: &[&str] = &[
 /// A client of the daemon that runs, if one does.
 #[must_use]
 pub fn running(paths: &Paths) -> Option<Client> {
-    let socket = paths.socket();
-    let connection = UnixStream::connect(&socket).ok()?;
-    Some(Client::connected(socket, connection))
+    reach(paths).map(|connection| Client::connected(paths.socket(), connection))
 }
 
-/// A client of the daemon; starts one from `binary` when none runs.
+/// A client of the daemon; starts one from `binary` when none runs, and again when that one dies under a request.
 ///
 /// # Errors
 /// [`DaemonError`] when none could be started, with what it said.
 pub fn connect(paths: &Paths, binary: &Path) -> Result<Client, DaemonError> {
-    if let Some(client) = running(paths) {
-        return Ok(client);
+    let first = reach_or_start(paths, binary)?;
+    let (next_paths, next_binary) = (paths.clone(), binary.to_owned());
+    let next = move || reach_or_start(&next_paths, &next_binary);
+    Ok(Client::connected(paths.socket(), first).succeeded_by(next))
+}
+
+fn reach(paths: &Paths) -> Option<UnixStream> {
+    UnixStream::connect(paths.socket()).ok()
+}
+
+fn reach_or_start(paths: &Paths, binary: &Path) -> Result<UnixStream, DaemonError> {
+    if let Some(connection) = reach(paths) {
+        return Ok(connection);
     }
     let lock = open_lock(&paths.start_lock())?;
     lock.lock().map_err(|source| DaemonError::File { path: paths.start_lock(), source })?;
     // another one may have started it while we waited for the lock
-    if let Some(client) = running(paths) {
-        return Ok(client);
+    if let Some(connection) = reach(paths) {
+        return Ok(connection);
     }
     match start(paths, binary) {
         Ok(()) => {}
@@ -62,7 +71,7 @@ pub fn connect(paths: &Paths, binary: &Path) -> Result<Client, DaemonError> {
         Err(DaemonError::Said(document)) if document.code == RUNNING => {}
         Err(error) => return Err(error),
     }
-    running(paths).ok_or_else(|| died(paths))
+    reach(paths).ok_or_else(|| died(paths))
 }
 
 /// Waits until the daemon has ended: it holds its lock as long as it lives.

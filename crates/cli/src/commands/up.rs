@@ -72,7 +72,8 @@ impl Up {
         let request = request(context, &wanted, self.recreate)?;
         let client = context.client()?;
         let since = crate::commands::logs::now_ns();
-        let mut accepted = client.up(&request).await?;
+        // an attached `up` stops what it started: it must not hear from a second try that nothing was to start
+        let mut accepted = if self.detach { client.up(&request).await? } else { client.up_once(&request).await? };
         let timeout = self.timeout.map(|time| time.get());
         if !self.detach {
             let id = environment_of(&accepted)?;
