@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measure process supervisors on the same work, side by side, in one run.
 
-usage: peers.py [--quick] [--rounds 5] [--n 100,500,1000] [--only PEER,...] [--tests T,...] [--bytes 5e8] [--results DIR]
+usage: peers.py [--quick] [--rounds 5] [--n 100,500,1000] [--only PEER,...] [--tests T,...] [--bytes 5e8] [--peer-s 1800] [--results DIR]
 
 Run it as `cargo xtask bench`, which builds what it needs. Peers that are not installed are left out; `cargo xtask bench
 --setup` installs those that have packages into $PEERS. $WORKER is the built worker.c, $MUSTER the project's binary.
@@ -9,16 +9,24 @@ Run it as `cargo xtask bench`, which builds what it needs. Peers that are not in
 The rounds are interleaved: every peer is measured once before any is measured again, in turning order, so that a slow
 minute of the machine hits all of them. Single numbers differ from machine to machine; quote the ratios of one run.
 
+Nothing outlives a run: every measurement ends what it started, whichever tests were asked for, and a run begins by ending
+what a killed one left (by pid and start time, and by the environment that we gave). No peer can eat the run: a measurement
+has a time limit that grows with the fleet, all measurements of a peer together have --peer-s. Results are written after
+every round.
+
 tests: up, memory, idle, status, crash, stop (a fleet of idle services), flood (one service that writes as fast as it is
 read, against the same program writing to a file itself), chain (five services, each needing the previous one ready).
 """
-import argparse, datetime, json, os, platform, signal, statistics, subprocess, sys, time
+import argparse, datetime, fcntl, json, os, platform, signal, statistics, subprocess, sys, time
 import psutil
-from supervisors import ALL, WORKER_NAME, Bench
+from supervisors import ALL, RUN, WORKER_NAME, Bench, end_leftovers, is_worker, record
 
 FLEET_TESTS = ("up", "memory", "idle", "status", "crash", "stop")
 CHAIN_LENGTH, CHAIN_STEP_MS, CHAIN_PORT = 5, 200, 17100
 IDLE_S, IDLE_QUICK_S = 20, 5
+# the slowest peer takes 27 s to stop a hundred; who takes longer than this for one measurement is not measured again
+FLEET_LIMIT_S, FLEET_LIMIT_PER_SERVICE_S, FLOOD_LIMIT_S, CHAIN_LIMIT_S = 90, 0.4, 240, 90
+PEER_S = 1800
 
 # of these a lower or higher number is not better as such: no best peer, no ratio
 NOT_COMPARED = ("private_kb", "procs", "left_over", "kept_pct")
@@ -88,16 +96,35 @@ def restart_times(bench, n):
     return times
 
 
-def fleet(peer, bench, n, tests, idle_s):
+class OverTime(Exception):
+    """a measurement took longer than it may"""
+
+
+class Limit:
+    """raises OverTime in the middle of whatever goes on when the time is over"""
+
+    def __init__(self, seconds): self.seconds = seconds
+
+    def __enter__(self):
+        signal.signal(signal.SIGALRM, self.over)
+        signal.setitimer(signal.ITIMER_REAL, self.seconds)
+
+    def __exit__(self, *error): signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def over(self, *_): raise OverTime(f"not done within {self.seconds:.0f} s")
+
+
+def fleet(peer, bench, row, n, tests, idle_s):
     """n idle services: from nothing to running, at rest, asked, killed one by one, stopped"""
-    row = {}
     peer.configure({f"s{i:04d}": {"command": [bench.worker, "idle", f"s{i:04d}"]} for i in range(n)})
     began = time.monotonic()
     peer.start()
     if not bench.wait(lambda: bench.count("start") >= n, 120, pause=0.02):
-        return {"error": f"{bench.count('start')} of {n} services started within 120 s"}
+        row["error"] = f"{bench.count('start')} of {n} services started within 120 s"
+        return
     row["up_s"] = max(bench.marks("start").values()) - began
     ours = settled(peer)
+    record(process.pid for process in ours)
     if "memory" in tests:
         sizes = [smaps(process.pid) for process in ours]
         row["pss_mb"] = sum(size[0] for size in sizes) / 1024
@@ -124,21 +151,20 @@ def fleet(peer, bench, n, tests, idle_s):
         gone = bench.wait(lambda: not bench.any_alive(), 30)
         row["stop_s"] = time.monotonic() - asked if gone else None
         row["left_over"] = len(bench.alive())
-    return row
 
 
-def flood(peer, bench, size):
+def flood(peer, bench, row, size):
     """one service writes `size` bytes to its standard output as fast as they are read"""
     peer.configure({"spew": {"command": [bench.worker, "spew", "spew", str(size)]}})
     peer.start()
     done = bench.wait(lambda: bench.marks("done"), 180)
-    if not done: return {"error": "the flood did not end within 180 s"}
-    row = {"flood_mbps": size / max(done.values()) / 1e6}
+    if not done:
+        row["error"] = "the flood did not end within 180 s"
+        return
+    row["flood_mbps"] = size / max(done.values()) / 1e6
     if peer.logsize("spew") is not None:
         bench.wait(lambda: peer.logsize("spew") >= size, 5)
         row["kept_pct"] = peer.logsize("spew") / size * 100
-    peer.stop()
-    return row
 
 
 def flood_file(bench, size):
@@ -152,7 +178,7 @@ def flood_file(bench, size):
     return size / max(done.values()) / 1e6
 
 
-def chain(peer, bench):
+def chain(peer, bench, row):
     """each service needs the previous one ready; the best possible time is the sum of what they take themselves"""
     names = [f"c{i}" for i in range(CHAIN_LENGTH)]
     peer.configure({name: {"command": [bench.worker, "serve", name, str(CHAIN_PORT + i), str(CHAIN_STEP_MS)],
@@ -160,23 +186,28 @@ def chain(peer, bench):
     began = time.monotonic()
     peer.start()
     if not bench.wait(lambda: bench.count("listen") >= CHAIN_LENGTH, 60):
-        return {"error": f"{bench.count('listen')} of {CHAIN_LENGTH} services of the chain listened within 60 s"}
+        row["error"] = f"{bench.count('listen')} of {CHAIN_LENGTH} services of the chain listened within 60 s"
+        return
     own = sum(max(bench.marks("listen", name).values()) - max(bench.marks("start", name).values()) for name in names)
     took = max(bench.marks("listen").values()) - began
-    peer.stop()
-    return {"chain_s": took, "chain_x": took / own}
+    row.update(chain_s=took, chain_x=took / own)
 
 
-def measured(cls, work):
-    """one measurement of one peer, from an empty folder to no process left, whatever happens in between"""
-    with Bench(cls.name) as bench:
+def measured(cls, limit_s, work, heavy):
+    """one measurement of one peer, from an empty folder to no process left, whatever happens in between; what was measured
+    before something went wrong counts"""
+    row = {}
+    with Bench(cls.name, heavy) as bench:
         peer = cls(bench)
         try:
-            return work(peer, bench)
+            with Limit(limit_s): work(peer, bench, row)
         except Exception as error:  # one peer that breaks must not end the run of the others
-            return {"error": repr(error)}
-        finally:
-            peer.kill()
+            row["error"] = str(error) if isinstance(error, OverTime) else repr(error)
+        try:
+            with Limit(limit_s): peer.kill()
+        except Exception as error:  # what it leaves is ended with the folder
+            row.setdefault("error", f"its end: {error!r}")
+    return row
 
 
 def turned(peers, turn):
@@ -184,32 +215,59 @@ def turned(peers, turn):
     return peers[first:] + peers[:first]
 
 
-def run(options, peers):
-    """all rows, in the order in which they were measured"""
-    rows, broken = [], set()
-    def note(cls, n, turn, row):
-        rows.append({"peer": cls.name, "n": n, "round": turn, **row})
-        print(json.dumps({k: round(v, 4) if isinstance(v, float) else v for k, v in rows[-1].items()}), flush=True)
-        if "error" in row: broken.add((cls, n))
-    for n in options.n if set(options.tests) & set(FLEET_TESTS) else []:
-        for turn in range(options.rounds):
-            for cls in turned(peers, turn):
-                if (cls, n) in broken: continue
-                note(cls, n, turn, measured(cls, lambda peer, bench: fleet(peer, bench, n, options.tests, options.idle_s)))
-    for turn in range(options.rounds):
-        if "flood" in options.tests:
-            with Bench("file") as bench: base = flood_file(bench, options.bytes)
-            print(json.dumps({"file_mbps": round(base, 1), "round": turn}), flush=True)
-            for cls in turned(peers, turn):
-                if (cls, "flood") in broken: continue
-                row = measured(cls, lambda peer, bench: flood(peer, bench, options.bytes))
-                if "flood_mbps" in row: row["flood_x"] = row["flood_mbps"] / base
-                note(cls, "flood", turn, row)
-        if "chain" in options.tests:
-            for cls in turned([cls for cls in peers if cls.chains], turn):
-                if (cls, "chain") in broken: continue
-                note(cls, "chain", turn, measured(cls, chain))
-    return rows
+class Run:
+    """the rows so far, in the order in which they were measured"""
+
+    def __init__(self, options, peers, finish):
+        self.options, self.peers, self.finish = options, peers, finish
+        self.rows, self.broken, self.spent = [], set(), dict.fromkeys(peers, 0)
+
+    def measure(self, cls, n, turn, limit_s, work, heavy=False, extra=lambda row: None):
+        """one row, unless the peer broke at this before or used up its time"""
+        if (cls, n) in self.broken: return
+        began = time.monotonic()
+        row = measured(cls, limit_s, work, heavy)
+        extra(row)
+        self.spent[cls] += time.monotonic() - began
+        if "error" not in row and self.spent[cls] > self.options.peer_s and cls.name != "muster":
+            row["error"] = f"measured no further: its {self.options.peer_s:.0f} s are used up"
+        self.rows.append({"peer": cls.name, "n": n, "round": turn, **row})
+        print(json.dumps({k: round(v, 4) if isinstance(v, float) else v for k, v in self.rows[-1].items()}), flush=True)
+        if "error" in row: self.broken.add((cls, n))
+
+    def allowed(self, turn, of=lambda cls: True):
+        """whose turn it is"""
+        return [cls for cls in turned([cls for cls in self.peers if of(cls)], turn)
+                if self.spent[cls] <= self.options.peer_s or cls.name == "muster"]
+
+    def fleets(self, n, turn):
+        limit_s = FLEET_LIMIT_S + n * FLEET_LIMIT_PER_SERVICE_S
+        for cls in self.allowed(turn):
+            self.measure(cls, n, turn, limit_s,
+                         lambda peer, bench, row: fleet(peer, bench, row, n, self.options.tests, self.options.idle_s))
+
+    def floods(self, turn):
+        size = self.options.bytes
+        with Bench("file", heavy=True) as bench: base = flood_file(bench, size)
+        print(json.dumps({"file_mbps": round(base, 1), "round": turn}), flush=True)
+        def against(row):
+            if "flood_mbps" in row: row["flood_x"] = row["flood_mbps"] / base
+        for cls in self.allowed(turn):
+            self.measure(cls, "flood", turn, FLOOD_LIMIT_S, lambda peer, bench, row: flood(peer, bench, row, size), heavy=True, extra=against)
+
+    def chains(self, turn):
+        for cls in self.allowed(turn, lambda cls: cls.chains): self.measure(cls, "chain", turn, CHAIN_LIMIT_S, chain)
+
+    def all(self):
+        """everything that was asked for; results after every round"""
+        for n in self.options.n if set(self.options.tests) & set(FLEET_TESTS) else []:
+            for turn in range(self.options.rounds):
+                self.fleets(n, turn)
+                self.finish(self.rows)
+        for turn in range(self.options.rounds):
+            if "flood" in self.options.tests: self.floods(turn)
+            if "chain" in self.options.tests: self.chains(turn)
+            self.finish(self.rows)
 
 
 def summary(rows, peers):
@@ -266,6 +324,7 @@ def read_options():
     parser.add_argument("--only", type=comma, default=[])
     parser.add_argument("--tests", type=comma, default=[*FLEET_TESTS, "flood", "chain"])
     parser.add_argument("--bytes", type=lambda text: int(float(text)))
+    parser.add_argument("--peer-s", type=float, default=PEER_S, help="seconds that one peer may take in all")
     parser.add_argument("--results")
     options = parser.parse_args()
     options.rounds = options.rounds or (1 if options.quick else 5)
@@ -284,21 +343,40 @@ def main():
     missing = [f"{cls.name}: not installed" for cls in wanted if not cls.installed()]
     for line in missing: print(line, file=sys.stderr)
     if not peers: sys.exit("nothing to measure")
-    if any(process.info["name"] == WORKER_NAME for process in psutil.process_iter(["name"])):
-        sys.exit(f"a {WORKER_NAME} runs already: another measurement, or what one left behind")
+    os.makedirs(RUN, exist_ok=True)
+    lock = open(os.path.join(RUN, "lock"), "w")
+    try: fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError: sys.exit("another measurement runs on this machine")
+    left = end_leftovers()
+    if left: print(f"ended {left} processes that an interrupted run left", file=sys.stderr)
+    Bench.clean()
+    if any(is_worker(pid) for pid in psutil.pids()):
+        sys.exit(f"a {WORKER_NAME} runs that no measurement of this folder started")
+    # so that a run that is told to end takes down what it started
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
     head = machine(options, peers)
-    try: rows = run(options, peers)
+    def finish(rows):
+        """the results of the rows so far; the text of them"""
+        lines = summary(rows, peers)
+        errors = missing + sorted({f"{row['peer']}, {row['n']}: {row['error']}" for row in rows if "error" in row})
+        text = markdown(head, lines, errors, peers)
+        if options.results:
+            os.makedirs(options.results, exist_ok=True)
+            base = os.path.join(options.results, head["date"])
+            replace(base + ".json", json.dumps({**head, "summary": lines, "rows": rows}, indent=1))
+            replace(base + ".md", text)
+        return text
+    run = Run(options, peers, finish)
+    try: run.all()
     finally: Bench.clean()
-    lines = summary(rows, peers)
-    errors = missing + sorted({f"{row['peer']}, {row['n']}: {row['error']}" for row in rows if "error" in row})
-    text = markdown(head, lines, errors, peers)
-    print("\n" + text)
-    if options.results:
-        os.makedirs(options.results, exist_ok=True)
-        base = os.path.join(options.results, head["date"])
-        with open(base + ".json", "w") as file: json.dump({**head, "summary": lines, "rows": rows}, file, indent=1)
-        with open(base + ".md", "w") as file: file.write(text)
-        print(f"written: {base}.json and .md", file=sys.stderr)
+    print("\n" + finish(run.rows))
+    if options.results: print(f"written: {options.results}/{head['date']}.json and .md", file=sys.stderr)
+
+
+def replace(path, text):
+    """the whole file or the one before"""
+    with open(path + ".new", "w") as file: file.write(text)
+    os.replace(path + ".new", path)
 
 
 if __name__ == "__main__":

@@ -1,34 +1,103 @@
 """The supervisors that peers.py measures: how each is configured, started, asked and stopped, and where its log lies."""
-import glob, json, os, shutil, signal, subprocess, tempfile, time
+import glob, json, os, shutil, signal, subprocess, sys, tempfile, time
 import psutil
 
 PEERS = os.environ.get("PEERS", os.path.expanduser("~/.cache/peers"))
 WORKER_NAME = "benchworker"
-COMMAND_TIMEOUT_S = 120
+COMMAND_TIMEOUT_S = 60
+RUN = os.path.join(PEERS, "run")
+STARTED = os.path.join(RUN, "started.jsonl")  # pid and start time of what runs for us: read by the run after one that was killed
+MARK_PREFIX, RUNTIME_PREFIX = "bench-mark-", "bench-run-"
+# in memory, so that the notes of a thousand workers do not wait for a disk
+MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else tempfile.gettempdir()
+ENDED_WITHIN_S = 20
+
+
+def start_ticks(pid):
+    """when a process began, in clock ticks after boot (proc(5)); None once it is gone"""
+    try:
+        with open(f"/proc/{pid}/stat") as file: return int(file.read().rsplit(") ", 1)[1].split()[19])
+    except OSError:
+        return None
+
+
+def record(pids):
+    """remembers processes beyond our own death"""
+    with open(STARTED, "a") as file:
+        for pid in pids: file.write(json.dumps({"pid": pid, "start": start_ticks(pid)}) + "\n")
+
+
+def recorded():
+    """the recorded processes that still run: a number alone could be somebody else's by now"""
+    try:
+        with open(STARTED) as file: lines = [json.loads(line) for line in file if line.endswith("\n")]
+    except OSError:
+        return []
+    found = []
+    for line in lines:
+        try:
+            process = psutil.Process(line["pid"])
+            if start_ticks(line["pid"]) == line["start"]: found.append(process)
+        except psutil.NoSuchProcess:
+            pass
+    return found
+
+
+def ours(process):
+    """whether a measurement started it: its environment points into our folders"""
+    try:
+        if process.pid == os.getpid() or process.info["status"] == psutil.STATUS_ZOMBIE: return False
+        environ = process.environ()
+    except psutil.Error:
+        return False
+    mark = os.path.basename(environ.get("MARK", "")).startswith(MARK_PREFIX)
+    return mark or environ.get("MUSTER_HOME", "").startswith(RUN + os.sep)
+
+
+def end_leftovers():
+    """ends what measurements started and everything below it, until nothing is left; how many there were"""
+    ended, deadline = set(), time.monotonic() + ENDED_WITHIN_S
+    while True:
+        found = {process for process in psutil.process_iter(["status"]) if ours(process)} | set(recorded())
+        for process in list(found):
+            try: found |= set(process.children(recursive=True))
+            except psutil.NoSuchProcess: pass
+        found = {process for process in found if process.is_running() and process.status() != psutil.STATUS_ZOMBIE}
+        if not found: break
+        if time.monotonic() > deadline: sys.exit(f"these do not end: {', '.join(map(str, found))}")
+        for process in found:
+            try: process.kill()  # psutil looks at the start time first
+            except psutil.NoSuchProcess: pass
+        ended |= found
+        psutil.wait_procs(list(found), timeout=1)
+    if os.path.exists(STARTED): os.unlink(STARTED)
+    return len(ended)
 
 
 class Bench:
-    """One measurement: an empty folder, the notes of its workers, and no worker left at its end."""
+    """One measurement: an empty folder, the notes of its workers, and nothing of it left at its end."""
     worker = os.environ.get("WORKER", os.path.join(PEERS, WORKER_NAME))
 
-    def __init__(self, name):
-        os.makedirs(os.path.join(PEERS, "run"), exist_ok=True)
-        self.folder = tempfile.mkdtemp(prefix=name + "-", dir=os.path.join(PEERS, "run"))
-        # in memory, so that the notes of a thousand workers do not wait for a disk
-        self.mark = tempfile.mkdtemp(prefix="bench-mark-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
-        # and so that sockets lie where they do after a login: XDG_RUNTIME_DIR is in memory
-        self.runtime = tempfile.mkdtemp(prefix="bench-run-", dir=os.path.dirname(self.mark))
+    def __init__(self, name, heavy=False):
+        self.heavy = heavy  # its folder is too large to wait for the end of the run
+        self.folder = tempfile.mkdtemp(prefix=name + "-", dir=RUN)
+        self.mark = tempfile.mkdtemp(prefix=MARK_PREFIX, dir=MEMORY)
+        # sockets lie where they do after a login: XDG_RUNTIME_DIR is in memory
+        self.runtime = tempfile.mkdtemp(prefix=RUNTIME_PREFIX, dir=MEMORY)
         self.before = set(psutil.pids())
 
     def __enter__(self): return self
 
     def __exit__(self, *error):
-        for pid in self.alive():
-            try: os.kill(pid, signal.SIGKILL)
-            except OSError: pass
-        shutil.rmtree(self.mark, ignore_errors=True)
-        shutil.rmtree(self.runtime, ignore_errors=True)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        end_leftovers()
+        if self.heavy: shutil.rmtree(self.folder, ignore_errors=True)
+
+    @staticmethod
+    def clean():
+        """removes what measurements made: before and after a run, so that no round pays for the files of the one before"""
+        made = [entry.path for entry in os.scandir(RUN) if entry.is_dir()]
+        made += [path for prefix in (MARK_PREFIX, RUNTIME_PREFIX) for path in glob.glob(os.path.join(MEMORY, prefix + "*"))]
+        for path in made: shutil.rmtree(path, ignore_errors=True)
 
     def env(self): return dict(os.environ, MARK=self.mark)
 
@@ -109,6 +178,7 @@ class Peer:
         with open(self.d + "/supervisor.out", "w") as out:
             self.process = subprocess.Popen(command, cwd=self.d, env=self.env(), stdin=subprocess.DEVNULL, stdout=out,
                                             stderr=subprocess.STDOUT, start_new_session=True)
+        record([self.process.pid])
 
     def ended(self):
         if self.process: self.process.wait(COMMAND_TIMEOUT_S)
@@ -170,8 +240,7 @@ class Muster(Peer):
         return sum(os.path.getsize(file) for file in glob.glob(f"{self.d}/**/log.*", recursive=True))
 
     def kill(self):
-        self.sh(self.path(), "down")
-        self.sh(self.path(), "daemon", "stop")
+        self.sh(self.path(), "daemon", "stop", "--all")
         super().kill()
 
 
