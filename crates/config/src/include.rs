@@ -75,6 +75,7 @@ impl<'a> Reader<'a> {
             return None;
         }
         language::check(&node, &STACK, &mut self.report);
+        self.report.name_keys(&node);
         let mut node = node;
         shorthand::expand(&mut node, &mut self.report);
         let includes = node.as_map_mut()?.shift_remove("include");

@@ -149,6 +149,7 @@ fn finish(
         env: &request.env,
     };
     let stack = build::build(&tree, &chosen, &values, &mut reader);
+    reader.report.name_keys(&tree);
     let failed = reader.report.has_errors();
     let origins = origins(&tree, &reader.sources, &overlay.chain);
     let problems = reader.report.into_problems(&reader.sources);

@@ -1,9 +1,10 @@
 //! What can be wrong with a stack file, said with its place and a way out.
 
 use crate::files::{SourceFile, Sources};
-use crate::tree::Span;
+use crate::tree::{Node, Span};
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde::Serialize;
+use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -231,6 +232,8 @@ pub(crate) struct Item {
     message: String,
     help: Option<String>,
     span: Option<Span>,
+    /// The message says at which key.
+    named: bool,
 }
 
 impl Item {
@@ -247,20 +250,58 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn error(&mut self, code: Code, span: Span, message: impl Into<String>) -> &mut Item {
-        self.push(Item { code, severity: Severity::Error, message: message.into(), help: None, span: Some(span) })
+        self.push(Item {
+            code,
+            severity: Severity::Error,
+            message: message.into(),
+            help: None,
+            span: Some(span),
+            named: false,
+        })
     }
 
     pub(crate) fn warn(&mut self, code: Code, span: Span, message: impl Into<String>) -> &mut Item {
-        self.push(Item { code, severity: Severity::Warning, message: message.into(), help: None, span: Some(span) })
+        self.push(Item {
+            code,
+            severity: Severity::Warning,
+            message: message.into(),
+            help: None,
+            span: Some(span),
+            named: false,
+        })
     }
 
     pub(crate) fn general(&mut self, code: Code, message: impl Into<String>) -> &mut Item {
-        self.push(Item { code, severity: Severity::Error, message: message.into(), help: None, span: None })
+        self.push(Item {
+            code,
+            severity: Severity::Error,
+            message: message.into(),
+            help: None,
+            span: None,
+            named: false,
+        })
     }
 
     fn push(&mut self, item: Item) -> &mut Item {
         self.items.push(item);
         self.items.last_mut().expect("invariant: an item was just pushed")
+    }
+
+    /// Puts the key in front of what is wrong with its value, as `services.api.replicas`: the place alone does not tell
+    /// it to a script. Called while the tree that the values are in is at hand.
+    pub(crate) fn name_keys(&mut self, tree: &Node) {
+        let unnamed = |item: &&mut Item| item.code == Code::WrongType && !item.named;
+        let wanted: HashSet<Span> = self.items.iter_mut().filter(unnamed).filter_map(|item| item.span).collect();
+        if wanted.is_empty() {
+            return;
+        }
+        let paths = tree.paths(&wanted);
+        for item in self.items.iter_mut().filter(unnamed) {
+            if let Some(path) = item.span.and_then(|span| paths.get(&span)) {
+                item.message = format!("`{path}`: {}", item.message);
+                item.named = true;
+            }
+        }
     }
 
     pub(crate) fn has_errors(&self) -> bool {

@@ -28,7 +28,7 @@ fn refused(code: &str, text: impl AsRef<[u8]>, words: &[&str]) -> Output {
         let errors = output.errors();
         let error =
             errors.iter().find(|error| error["code"] == code).unwrap_or_else(|| panic!("no `{code}`: {output:?}"));
-        let expected = error["message"].as_str().is_some_and(|text| text.starts_with("expected "));
+        let expected = error["message"].as_str().is_some_and(|text| text.contains(": expected "));
         assert!(expected || error["help"].as_str().is_some_and(|help| !help.is_empty()), "no way out: {error}");
         let said = format!("{} {}", error["message"], error["help"]);
         assert!(
@@ -62,7 +62,7 @@ fn wrong_type() {
     refused(
         "config::wrong_type",
         beside("  b: { command: WORKER b idle, replicas: many }\n"),
-        &["whole number", "many"],
+        &["`services.b.replicas`: ", "whole number", "many"],
     );
 }
 

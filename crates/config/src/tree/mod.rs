@@ -7,6 +7,7 @@ mod parse;
 
 use indexmap::IndexMap;
 use muster_spec::Template;
+use std::collections::{HashMap, HashSet};
 
 pub(crate) use parse::parse;
 
@@ -110,6 +111,29 @@ impl Node {
     /// The value of a key, unless it is null.
     pub(crate) fn get(&self, key: &str) -> Option<&Node> {
         self.as_map()?.get(key).map(|entry| &entry.value).filter(|value| !value.is_null())
+    }
+
+    /// The keys that lead to the nodes at some places, as `services.api.needs[1]`.
+    pub(crate) fn paths(&self, wanted: &HashSet<Span>) -> HashMap<Span, String> {
+        let mut found = HashMap::new();
+        // imported documents have one place for everything: that is no key
+        let mut open = vec![(String::new(), self)];
+        while let Some((path, node)) = open.pop() {
+            if wanted.contains(&node.span) && node.span != self.span {
+                found.insert(node.span, path.clone());
+            }
+            match &node.kind {
+                Kind::Scalar(_) => {}
+                Kind::List(list) => {
+                    open.extend(list.iter().enumerate().map(|(at, node)| (format!("{path}[{at}]"), node)));
+                }
+                Kind::Map(map) => open.extend(map.iter().map(|(key, entry)| {
+                    let dot = if path.is_empty() { "" } else { "." };
+                    (format!("{path}{dot}{key}"), &entry.value)
+                })),
+            }
+        }
+        found
     }
 
     /// What it is, for messages.
