@@ -1,7 +1,7 @@
 //! The world: runs that live, die, hang and answer late, whatever the machine believes.
 
 use super::rng::Rng;
-use muster_core::{Effect, Event, Exit, Found};
+use muster_core::{Chance, Effect, Event, Exit, Found};
 use muster_spec::{InstanceId, Role, ServiceKind, Stack};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -136,7 +136,7 @@ impl World {
                     self.runs[at].truth = Truth::Absent;
                     let (instance, run) = (self.runs[at].id.clone(), self.runs[at].number);
                     if !self.runs[at].cut {
-                        self.tell(Event::StartFailed { instance, run, reason: "no".into(), permanent });
+                        self.tell(Event::StartFailed { instance, run, reason: "no".into(), chance: chance(permanent) });
                     }
                 }
             }
@@ -278,8 +278,12 @@ impl World {
         let recovered = |found| Event::Recovered { instance: instance.clone(), run: run_, found };
         let lost = || Event::LinkLost { instance: instance.clone(), run: run_, reason: reason.clone() };
         let started = || Event::Started { instance: instance.clone(), run: run_ };
-        let failed =
-            || Event::StartFailed { instance: instance.clone(), run: run_, reason: reason.clone(), permanent: false };
+        let failed = || Event::StartFailed {
+            instance: instance.clone(),
+            run: run_,
+            reason: reason.clone(),
+            chance: Chance::Again,
+        };
         let mut choices = match &run.truth {
             Truth::Pending if run.cut => vec![lost()],
             // its supervisor is there already
@@ -318,7 +322,10 @@ impl World {
         self.faults += 1;
         match self.rng.below(9) {
             0 => Event::Started { instance, run },
-            1 => Event::StartFailed { instance, run, reason: "foreign".into(), permanent: self.rng.percent(50) },
+            1 => {
+                let chance = chance(self.rng.percent(50));
+                Event::StartFailed { instance, run, reason: "foreign".into(), chance }
+            }
             2 => Event::LinkLost { instance, run, reason: "foreign".into() },
             3 => Event::Recovered { instance, run, found: Found::Running },
             4 => Event::Recovered { instance, run, found: Found::Absent },
@@ -453,4 +460,8 @@ impl World {
             }
         }
     }
+}
+
+fn chance(permanent: bool) -> Chance {
+    if permanent { Chance::Never { code: Some(127) } } else { Chance::Again }
 }

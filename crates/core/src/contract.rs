@@ -73,8 +73,8 @@ pub enum Event {
         run: u64,
         /// Why, in one line.
         reason: String,
-        /// Whether trying again can help: a program that is not there cannot, a full process table can.
-        permanent: bool,
+        /// Whether trying again can help.
+        chance: Chance,
     },
     /// A run ended and its tree is gone.
     Exited {
@@ -173,6 +173,18 @@ pub enum Command {
     Forget {
         /// What to drop.
         targets: BTreeSet<InstanceId>,
+    },
+}
+
+/// Whether trying again can help a start that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Chance {
+    /// It can: the process table was full, a port was taken.
+    Again,
+    /// It cannot.
+    Never {
+        /// What a shell would answer, where the program is the reason: 126 not executable, 127 not found.
+        code: Option<i32>,
     },
 }
 

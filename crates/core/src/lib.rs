@@ -24,8 +24,8 @@ pub mod why;
 pub mod words;
 
 pub use contract::{
-    Accepted, Cause, Command, Context, Denial, Effect, Event, Exit, Found, Reply, RequestId, State, Time, Transition,
-    View, Wanted,
+    Accepted, Cause, Chance, Command, Context, Denial, Effect, Event, Exit, Found, Reply, RequestId, State, Time,
+    Transition, View, Wanted,
 };
 pub use machine::{Header, InstanceRow, Machine, Saved};
 #[cfg(feature = "mutants")]

@@ -135,7 +135,7 @@ pub struct ServiceStatus {
     pub generation: u64,
     /// Restarts by policy in this generation.
     pub restarts: u32,
-    /// How the last run ended: `{"code":1}`, `{"signal":9}`, `"supervisor_killed"`, `"unknown"`.
+    /// How the last run ended, with 126 or 127 where its program could not be executed or found: `{"code":1}`, `{"signal":9}`, `"supervisor_killed"`, `"unknown"`.
     pub exit: Option<serde_json::Value>,
     /// Named ports on this machine.
     pub ports: IndexMap<String, u16>,

@@ -101,7 +101,7 @@ impl Deviation {
             Self::Waiting => {
                 "`waiting`, with the cause named, and no exit code: `muster start` goes on once the cause is gone"
             }
-            Self::CannotStart => "`failed`, with the reason, and no exit code",
+            Self::CannotStart => "`failed`, with the reason and the code that a shell would give: 126 or 127",
             Self::NothingToRun => {
                 "ends with 0 at once: nothing of it runs or is due, and a command that hangs helps nobody"
             }

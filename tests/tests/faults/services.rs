@@ -24,6 +24,7 @@ fn a_command_that_does_not_exist() {
     let (home, bad) = fails("{ command: [./no-such-program], restart: always }", &["no-such-program", "not found"]);
     assert_eq!(bad["state"], "failed", "{bad}");
     assert!(bad["pid"].is_null() && bad["restarts"] == 0, "trying again would not help: {bad}");
+    assert_eq!(bad["exit"], json!({"code": 127}), "{bad}");
     let why = home.muster(&["why", "bad"]).expect_code(0).stdout;
     assert!(why.contains("no-such-program"), "{why}");
 }
@@ -31,7 +32,7 @@ fn a_command_that_does_not_exist() {
 #[test]
 fn a_command_that_is_not_executable() {
     let (_home, bad) = fails("{ command: [/etc/passwd], restart: always }", &["/etc/passwd", "permission denied"]);
-    assert_eq!(bad["state"], "failed", "{bad}");
+    assert_eq!((&bad["state"], &bad["exit"]), (&json!("failed"), &json!({"code": 126})), "{bad}");
     assert!(bad["pid"].is_null() && bad["restarts"] == 0, "trying again would not help: {bad}");
 }
 

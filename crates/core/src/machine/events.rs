@@ -5,7 +5,7 @@ use super::endings::End;
 use super::node::Wish;
 use super::phase::{After, Ending, Phase};
 use crate::mutant::mutant;
-use crate::{Cause, Context, Effect, Exit, Found};
+use crate::{Cause, Chance, Context, Effect, Exit, Found};
 
 impl Machine {
     /// A run was spawned.
@@ -34,23 +34,22 @@ impl Machine {
     }
 
     /// A run did not come to be.
-    pub(super) fn start_failed(&mut self, context: Context, index: usize, reason: &str, permanent: bool) {
+    pub(super) fn start_failed(&mut self, context: Context, index: usize, reason: &str, chance: Chance) {
         self.verified(index);
         let cause = Cause::StartFailed(reason.to_owned());
         match self.nodes[index].kept.phase.clone() {
             // Spawning -> Failed | Backoff | Waiting | Stopped
-            Phase::Spawning => self.not_started(context, index, reason, permanent),
+            Phase::Spawning => self.not_started(context, index, reason, chance),
             // Stopping -> Stopped | Waiting: there is nothing to stop
             Phase::Stopping { after, .. } => {
-                // the end of an earlier run is not that of this one
-                self.nodes[index].kept.exit = None;
+                self.nodes[index].kept.exit = exit_of(chance);
                 self.gone(context, index, after, cause);
             }
             // Lost -> as before it was lost
             Phase::Lost { was, .. } => match *was {
                 Phase::Spawning | Phase::Stopping { .. } => {
                     self.told_while_lost(index, *was);
-                    self.start_failed(context, index, reason, permanent);
+                    self.start_failed(context, index, reason, chance);
                 }
                 // it was seen alive: as there
                 Phase::Startup { .. } | Phase::Running { .. } => {
@@ -81,14 +80,15 @@ impl Machine {
         }
     }
 
-    fn not_started(&mut self, context: Context, index: usize, reason: &str, permanent: bool) {
+    fn not_started(&mut self, context: Context, index: usize, reason: &str, chance: Chance) {
         let cause = Cause::StartFailed(reason.to_owned());
+        self.nodes[index].kept.exit = exit_of(chance);
         if let Some(ending) = self.nodes[index].kept.ending.take() {
             return self.gone(context, index, ending.after, cause);
         }
         if self.nodes[index].kept.wish != Wish::Up {
             self.rest(context, index, cause);
-        } else if permanent {
+        } else if let Chance::Never { .. } = chance {
             self.set_phase(index, Phase::Failed { ended: false }, cause, context.now);
         } else {
             let text = format!("start failed: {reason}");
@@ -326,5 +326,13 @@ impl Machine {
             | Phase::Lost { .. } => return,
         }
         self.mark(index);
+    }
+}
+
+/// How a run ended that did not come to be: the end of an earlier one is not its own.
+fn exit_of(chance: Chance) -> Option<Exit> {
+    match chance {
+        Chance::Never { code } => code.map(Exit::Code),
+        Chance::Again => None,
     }
 }

@@ -112,8 +112,8 @@ impl Machine {
         let reply = match event {
             Event::Command { request, command } => Some((request, self.command(context, command))),
             Event::Started { instance, run } => self.fact(&instance, run, |m, i| m.started(context, i)),
-            Event::StartFailed { instance, run, reason, permanent } => {
-                self.fact(&instance, run, |m, i| m.start_failed(context, i, &reason, permanent))
+            Event::StartFailed { instance, run, reason, chance } => {
+                self.fact(&instance, run, |m, i| m.start_failed(context, i, &reason, chance))
             }
             Event::Exited { instance, run, exit } => self.fact(&instance, run, |m, i| m.exited(context, i, exit)),
             Event::LinkLost { instance, run, reason } => {

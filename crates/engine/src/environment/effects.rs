@@ -10,7 +10,7 @@ use crate::clock::wall_ns;
 use crate::crash;
 use crate::snapshot::alive;
 use futures::StreamExt;
-use muster_core::{Effect, Event, Exit, State};
+use muster_core::{Chance, Effect, Event, Exit, State};
 use muster_probe::{LogWatch, ProbeContext};
 use muster_runtime::{ExitRecord, Handle, KEEP_RUNS, Known, Runtime, RuntimeError, RuntimeEvent};
 use muster_spec::{InstanceId, Role, RunId, RuntimeKind, Signal, Target};
@@ -96,7 +96,7 @@ impl Actor {
                             instance,
                             run: number,
                             reason: failed.reason,
-                            permanent: failed.permanent,
+                            chance: failed.chance,
                         }),
                     };
                     // An error means that the daemon is ending: a run that was spawned is found by the next one.
@@ -108,7 +108,12 @@ impl Actor {
             Err(error) => error.message,
         };
         self.live.insert(instance.clone(), live);
-        self.tell(Message::Event(Event::StartFailed { instance, run: number, reason, permanent: true }));
+        self.tell(Message::Event(Event::StartFailed {
+            instance,
+            run: number,
+            reason,
+            chance: Chance::Never { code: None },
+        }));
     }
 
     /// Puts a message into the own mailbox without waiting for room in it.

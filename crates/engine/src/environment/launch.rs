@@ -8,6 +8,7 @@ use crate::paths::Paths;
 use crate::resolve::{ResolveError, Resolver};
 use crate::shared::Shared;
 use futures::StreamExt;
+use muster_core::Chance;
 use muster_probe::port_owner;
 use muster_runtime::{Handle, Known, RuntimeEvent, StartError};
 use muster_spec::{InstanceSpec, Location, RunId};
@@ -49,16 +50,16 @@ struct Before {
 pub(super) struct Failed {
     /// Why, in one line.
     pub(super) reason: String,
-    /// Trying again cannot help.
-    pub(super) permanent: bool,
+    /// Whether trying again can help.
+    pub(super) chance: Chance,
 }
 
 fn again(reason: String) -> Failed {
-    Failed { reason, permanent: false }
+    Failed { reason, chance: Chance::Again }
 }
 
 fn never(reason: String) -> Failed {
-    Failed { reason, permanent: true }
+    Failed { reason, chance: Chance::Never { code: None } }
 }
 
 fn step_of(run: &RunId, step: String) -> RunId {
@@ -168,7 +169,9 @@ pub(super) async fn run(
     crash::point("spawn.after");
     match started {
         Ok(handle) => Ok(handle),
-        Err(StartError::Permanent { reason, .. }) => Err(never(reason)),
+        Err(StartError::Permanent { reason, code }) => {
+            Err(Failed { reason, chance: Chance::Never { code: Some(code) } })
+        }
         Err(StartError::Transient(reason)) => Err(again(reason)),
     }
 }
