@@ -240,6 +240,28 @@ fn what_does_not_exist_is_said() {
 }
 
 #[test]
+fn words_that_are_not_understood_are_a_document_as_well() {
+    let home = Home::new();
+    let wrong: [(&[&str], &str, &str); 4] = [
+        (&["--json", "statsu"], "unrecognized subcommand 'statsu'", "'status'"),
+        (&["down", "--no-such-option", "--json"], "unexpected argument '--no-such-option' found", "Usage: muster down"),
+        (&["--json", "logs", "-n", "many"], "invalid value 'many' for '--tail", "muster help"),
+        (&["--json"], "a command is missing", "muster help"),
+    ];
+    for (words, message, help) in wrong {
+        let output = home.muster(words).expect_code(2);
+        assert_eq!(output.stdout, "", "standard output carries only answers");
+        let error = output.error();
+        assert_eq!((&error["schema"], &error["code"]), (&json!("muster.error.v1"), &json!("cli::usage")), "{error}");
+        assert!(error["message"].as_str().is_some_and(|text| text.starts_with(message)), "{error}");
+        assert!(error["help"].as_str().is_some_and(|text| text.contains(help)), "{error}");
+    }
+    // behind `--` the words are not ours
+    let output = home.muster(&["exec", "--no-such-option", "web", "--", "true", "--json"]).expect_code(2);
+    assert!(output.stderr.starts_with("error: "), "{}", output.stderr);
+}
+
+#[test]
 fn a_timeout_is_code_5_and_leaves_what_was_started() {
     let home = Home::new();
     home.stack("name: a\nservices:\n  slow: { command: WORKER slow idle, ready: { file: never } }\n");

@@ -33,6 +33,23 @@ impl Failure {
         Self::new("cli::usage", exit::USAGE, message, help)
     }
 
+    /// The words cannot be understood: what clap says of them, as a document.
+    pub(crate) fn misused(error: &clap::Error) -> Self {
+        use clap::error::ErrorKind::{DisplayHelpOnMissingArgumentOrSubcommand, MissingSubcommand};
+        if matches!(error.kind(), DisplayHelpOnMissingArgumentOrSubcommand | MissingSubcommand) {
+            return Self::usage("a command is missing", "`muster help` lists the commands");
+        }
+        let text = error.to_string();
+        // paragraphs: what is wrong, tips, the usage, where more stands
+        let mut paragraphs = text.split("\n\n").map(|paragraph| {
+            paragraph.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+        });
+        let message = paragraphs.next().unwrap_or_default();
+        let message = message.strip_prefix("error: ").unwrap_or(&message);
+        let rest: Vec<String> = paragraphs.filter(|paragraph| !paragraph.starts_with("For more information")).collect();
+        Self::usage(message, if rest.is_empty() { "`muster help` says more".to_owned() } else { rest.join("; ") })
+    }
+
     /// A file or terminal cannot be used.
     pub(crate) fn io(what: &str, error: &std::io::Error) -> Self {
         let document = ErrorDocument::new("cli::io", exit::FAILED, format!("{what}: {error}"));

@@ -34,6 +34,9 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let code = if error.use_stderr() { exit::USAGE } else { exit::OK };
+            if error.use_stderr() && wants_json() {
+                return code_of(Failure::misused(&error).report(&Terminal::default(), true));
+            }
             // a closed pipe is no reason to complain about help
             let _ = error.print();
             return code_of(code);
@@ -46,6 +49,11 @@ fn main() -> ExitCode {
         Ok(code) => code_of(code),
         Err(failure) => code_of(failure.report(&terminal, json)),
     }
+}
+
+/// Whether `--json` is among the words that are ours, although they could not be understood.
+fn wants_json() -> bool {
+    std::env::args_os().skip(1).take_while(|word| word != "--").any(|word| word == "--json")
 }
 
 fn code_of(code: i32) -> ExitCode {
