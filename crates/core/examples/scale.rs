@@ -3,11 +3,8 @@
 
 use muster_core::plan::{Current, plan};
 use muster_core::{Accepted, Command, Context, Event, Exit, Machine, Time, View};
-use muster_spec::{
-    CommandSpec, EnvironmentName, InstanceId, Need, OnRestart, PortPlan, ServiceName, ServiceSpec, Stack, StackName,
-    SyncSpec, Until,
-};
-use std::collections::{BTreeMap, BTreeSet};
+use muster_spec::{CommandSpec, InstanceId, Need, OnRestart, ServiceName, ServiceSpec, Stack, StackName, Until};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -24,23 +21,9 @@ fn accepted(needs: impl Fn(usize) -> Vec<usize>, hash: &str) -> Arc<Accepted> {
         let mut spec = ServiceSpec::process(name(n), CommandSpec::Exec(vec!["x".into()]), "/");
         let need = |on| Need { service: name(on), until: Until::Ready, restart: OnRestart::With, optional: false };
         spec.needs = needs(n).into_iter().map(need).collect();
-        (spec.name.clone(), spec)
+        spec
     };
-    let stack = Stack {
-        name: StackName::new("s").expect("a name"),
-        environment: EnvironmentName::new("local").expect("a name"),
-        root: "/".into(),
-        files: Vec::new(),
-        ports: PortPlan::default(),
-        services: (0..COUNT).map(service).collect(),
-        databases: indexmap::IndexMap::new(),
-        tests: indexmap::IndexMap::new(),
-        profiles: indexmap::IndexMap::new(),
-        sync: SyncSpec::default(),
-        variables: indexmap::IndexMap::new(),
-        base_env: BTreeMap::new(),
-        inherited_env: BTreeMap::new(),
-    };
+    let stack = Stack::of(StackName::new("s").expect("a name"), "/", (0..COUNT).map(service));
     let hashes = stack.instances().map(|id| (id, hash.to_owned())).collect();
     Arc::new(Accepted { stack: Arc::new(stack), hashes, satisfied: BTreeSet::new() })
 }

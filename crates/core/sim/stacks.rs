@@ -3,9 +3,8 @@
 use super::rng::Rng;
 use muster_core::Accepted;
 use muster_spec::{
-    Backoff, Check, CommandSpec, EnvironmentName, HumanDuration, InstanceId, Need, OnRestart, PortPlan, ProbeSpec,
-    RestartOn, RestartPolicy, RestartWindow, ServiceKind, ServiceName, ServiceSpec, Stack, StackName, SyncSpec,
-    UnhealthyPolicy, Until,
+    Backoff, Check, CommandSpec, HumanDuration, InstanceId, Need, OnRestart, ProbeSpec, RestartOn, RestartPolicy,
+    RestartWindow, ServiceKind, ServiceName, ServiceSpec, Stack, StackName, UnhealthyPolicy, Until,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,21 +21,7 @@ pub(crate) fn random(rng: &mut Rng) -> Stack {
         let spec = service(rng, n, &services);
         services.push(spec);
     }
-    Stack {
-        name: StackName::new("sim").expect("invariant: `sim` is a name"),
-        environment: EnvironmentName::new("local").expect("invariant: `local` is a name"),
-        root: "/".into(),
-        files: Vec::new(),
-        ports: PortPlan::default(),
-        services: services.into_iter().map(|spec| (spec.name.clone(), spec)).collect(),
-        databases: indexmap::IndexMap::new(),
-        tests: indexmap::IndexMap::new(),
-        profiles: indexmap::IndexMap::new(),
-        sync: SyncSpec::default(),
-        variables: indexmap::IndexMap::new(),
-        base_env: BTreeMap::new(),
-        inherited_env: BTreeMap::new(),
-    }
+    Stack::of(StackName::new("sim").expect("invariant: `sim` is a name"), "/", services)
 }
 
 fn service(rng: &mut Rng, n: u64, earlier: &[ServiceSpec]) -> ServiceSpec {

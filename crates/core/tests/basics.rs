@@ -5,7 +5,7 @@ use muster_core::why::{render, why};
 use muster_core::{Accepted, Command, Context, Effect, Event, Exit, Found, Machine, State, Time};
 use muster_spec::{
     Check, CommandSpec, HumanDuration, InstanceId, Need, OnRestart, ProbeSpec, RestartWindow, ServiceKind, ServiceName,
-    ServiceSpec, Stack, Until,
+    ServiceSpec, Stack, StackName, Until,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -25,21 +25,7 @@ fn service(name: &str, needs: Vec<Need>) -> ServiceSpec {
 }
 
 fn accepted(services: Vec<ServiceSpec>) -> Arc<Accepted> {
-    let stack = Stack {
-        name: muster_spec::StackName::new("s").unwrap(),
-        environment: muster_spec::EnvironmentName::new("local").unwrap(),
-        root: "/".into(),
-        files: Vec::new(),
-        ports: muster_spec::PortPlan::default(),
-        services: services.into_iter().map(|s| (s.name.clone(), s)).collect(),
-        databases: Default::default(),
-        tests: Default::default(),
-        profiles: Default::default(),
-        sync: Default::default(),
-        variables: Default::default(),
-        base_env: Default::default(),
-        inherited_env: Default::default(),
-    };
+    let stack = Stack::of(StackName::new("s").unwrap(), "/", services);
     let hashes = stack.instances().map(|i| (i, "h".to_owned())).collect();
     Arc::new(Accepted { stack: Arc::new(stack), hashes, satisfied: BTreeSet::new() })
 }

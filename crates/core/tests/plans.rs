@@ -5,10 +5,9 @@ use muster_core::outcome::{Progress, outcome};
 use muster_core::plan::{Action, Current, diff, plan};
 use muster_core::{Accepted, Command, Context, Event, Exit, Machine, Time, View};
 use muster_spec::{
-    CommandSpec, EnvironmentName, InstanceId, Part, PortPlan, Reference, RestartOn, ServiceName, ServiceSpec, Stack,
-    StackName, SyncSpec, Template,
+    CommandSpec, InstanceId, Part, Reference, RestartOn, ServiceName, ServiceSpec, Stack, StackName, Template,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 fn service(name: &str) -> ServiceSpec {
@@ -16,21 +15,7 @@ fn service(name: &str) -> ServiceSpec {
 }
 
 fn accepted(services: Vec<ServiceSpec>, hash: &str) -> Arc<Accepted> {
-    let stack = Stack {
-        name: StackName::new("s").unwrap(),
-        environment: EnvironmentName::new("local").unwrap(),
-        root: "/".into(),
-        files: Vec::new(),
-        ports: PortPlan::default(),
-        services: services.into_iter().map(|spec| (spec.name.clone(), spec)).collect(),
-        databases: indexmap::IndexMap::new(),
-        tests: indexmap::IndexMap::new(),
-        profiles: indexmap::IndexMap::new(),
-        sync: SyncSpec::default(),
-        variables: indexmap::IndexMap::new(),
-        base_env: BTreeMap::new(),
-        inherited_env: BTreeMap::new(),
-    };
+    let stack = Stack::of(StackName::new("s").unwrap(), "/", services);
     let hashes = stack.instances().map(|id| (id, hash.to_owned())).collect();
     Arc::new(Accepted { stack: Arc::new(stack), hashes, satisfied: BTreeSet::new() })
 }

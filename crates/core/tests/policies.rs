@@ -5,11 +5,11 @@ use muster_core::restart::{Next, Reason, Restarts};
 use muster_core::schedule::Schedule;
 use muster_core::{Context, Time, graph};
 use muster_spec::{
-    Backoff, Check, CommandSpec, EnvironmentName, HumanDuration, InstanceId, Need, OnRestart, PortPlan, ProbeSpec,
-    RestartOn, RestartPolicy, RestartWindow, ServiceName, ServiceSpec, Stack, StackName, SyncSpec, Until,
+    Backoff, Check, CommandSpec, HumanDuration, InstanceId, Need, OnRestart, ProbeSpec, RestartOn, RestartPolicy,
+    RestartWindow, ServiceName, ServiceSpec, Stack, StackName, Until,
 };
 use proptest::prelude::{Strategy, any, proptest};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 fn policy(backoff: Backoff, limit: Option<(u32, u64)>, max: Option<u32>) -> RestartPolicy {
@@ -91,23 +91,9 @@ fn stack(edges: &[(usize, usize)], count: usize) -> Stack {
             .filter(|(from, _)| *from == n)
             .map(|(_, to)| Need { service: name(*to), until: Until::Ready, restart: OnRestart::Wait, optional: false })
             .collect();
-        (spec.name.clone(), spec)
+        spec
     };
-    Stack {
-        name: StackName::new("s").unwrap(),
-        environment: EnvironmentName::new("local").unwrap(),
-        root: "/".into(),
-        files: Vec::new(),
-        ports: PortPlan::default(),
-        services: (0..count).map(service).collect(),
-        databases: indexmap::IndexMap::new(),
-        tests: indexmap::IndexMap::new(),
-        profiles: indexmap::IndexMap::new(),
-        sync: SyncSpec::default(),
-        variables: indexmap::IndexMap::new(),
-        base_env: BTreeMap::new(),
-        inherited_env: BTreeMap::new(),
-    }
+    Stack::of(StackName::new("s").unwrap(), "/", (0..count).map(service))
 }
 
 /// Which services are reached from each, over any number of edges.

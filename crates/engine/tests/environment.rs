@@ -7,8 +7,8 @@ use muster_engine::{Engine, EngineConfig, Runtimes};
 use muster_runtime::fake::{Script, World};
 use muster_runtime::{FakeRuntime, Known};
 use muster_spec::{
-    CommandSpec, EnvironmentId, EnvironmentName, InstanceId, Need, OnRestart, PortAt, PortName, PortPlan, PortSpec,
-    RuntimeKind, ServiceKind, ServiceName, ServiceSpec, Stack, StackName, SyncSpec, Template, Until,
+    CommandSpec, EnvironmentId, InstanceId, Need, OnRestart, PortAt, PortName, PortSpec, RuntimeKind, ServiceKind,
+    ServiceName, ServiceSpec, Stack, StackName, Template, Until,
 };
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -26,21 +26,7 @@ fn need(on: &str, until: Until) -> Need {
 }
 
 fn stack(root: &Path, services: impl IntoIterator<Item = ServiceSpec>) -> Stack {
-    Stack {
-        name: StackName::new("test").unwrap(),
-        environment: EnvironmentName::new("local").unwrap(),
-        root: root.to_owned(),
-        files: Vec::new(),
-        ports: PortPlan::default(),
-        services: services.into_iter().map(|s| (s.name.clone(), s)).collect(),
-        databases: indexmap::IndexMap::new(),
-        tests: indexmap::IndexMap::new(),
-        profiles: indexmap::IndexMap::new(),
-        sync: SyncSpec::default(),
-        variables: indexmap::IndexMap::new(),
-        base_env: BTreeMap::new(),
-        inherited_env: BTreeMap::new(),
-    }
+    Stack::of(StackName::new("test").unwrap(), root, services)
 }
 
 struct Bench {

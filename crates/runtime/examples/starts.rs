@@ -5,37 +5,15 @@
 use futures::StreamExt as _;
 use futures::future::join_all;
 use muster_runtime::{Config, Found, ProcessRuntime, Runtime as _, RuntimeEvent};
-use muster_spec::{
-    InstanceSpec, Limits, LogPolicy, ResolvedCommand, RunId, RunMode, RuntimeKind, Signal, Streams, Target,
-};
+use muster_spec::{InstanceSpec, ResolvedCommand, RunId, Signal, Target};
 use std::error::Error;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 fn spec(argv: &[&str]) -> InstanceSpec {
-    InstanceSpec {
-        runtime: RuntimeKind::Process,
-        mode: RunMode::Service,
-        command: ResolvedCommand {
-            argv: argv.iter().map(|word| (*word).to_owned()).collect(),
-            env: Vec::new(),
-            cwd: "/".into(),
-        },
-        user: None,
-        umask: None,
-        streams: Streams::Separate,
-        limits: Limits::default(),
-        logs: LogPolicy::default(),
-        stop_signal: Signal::TERM,
-        stop_to: Target::Group,
-        grace: Duration::from_secs(1),
-        notify: false,
-        secrets: Vec::new(),
-        ports: Vec::new(),
-        container: None,
-        remote: None,
-        hash: String::new(),
-    }
+    let argv = argv.iter().map(|word| (*word).to_owned()).collect();
+    let command = ResolvedCommand { argv, env: Vec::new(), cwd: "/".into() };
+    InstanceSpec { grace: Duration::from_secs(1), ..InstanceSpec::process(command) }
 }
 
 fn runtime(shim: &str, home: &Path) -> Result<ProcessRuntime, Box<dyn Error>> {

@@ -262,6 +262,32 @@ pub struct InstanceSpec {
     pub hash: String,
 }
 
+impl InstanceSpec {
+    /// A process with nothing but its command: TERM to its group and ten seconds' grace, no limits, logs as usual.
+    #[must_use]
+    pub fn process(command: ResolvedCommand) -> Self {
+        Self {
+            runtime: RuntimeKind::Process,
+            mode: RunMode::Service,
+            command,
+            user: None,
+            umask: None,
+            streams: Streams::Separate,
+            limits: Limits::default(),
+            logs: LogPolicy::default(),
+            stop_signal: Signal::TERM,
+            stop_to: Target::Group,
+            grace: Duration::from_secs(10),
+            notify: false,
+            secrets: Vec::new(),
+            ports: Vec::new(),
+            container: None,
+            remote: None,
+            hash: String::new(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

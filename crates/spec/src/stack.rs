@@ -149,6 +149,26 @@ pub struct Stack {
 }
 
 impl Stack {
+    /// These services and nothing else, in environment `local` of the folder `root`.
+    #[must_use]
+    pub fn of(name: StackName, root: impl Into<PathBuf>, services: impl IntoIterator<Item = ServiceSpec>) -> Self {
+        Self {
+            name,
+            environment: EnvironmentName::new("local").expect("invariant: `local` is a name"),
+            root: root.into(),
+            files: Vec::new(),
+            ports: PortPlan::default(),
+            services: services.into_iter().map(|service| (service.name.clone(), service)).collect(),
+            databases: IndexMap::new(),
+            tests: IndexMap::new(),
+            profiles: IndexMap::new(),
+            sync: SyncSpec::default(),
+            variables: IndexMap::new(),
+            base_env: BTreeMap::new(),
+            inherited_env: BTreeMap::new(),
+        }
+    }
+
     /// The service of this name.
     #[must_use]
     pub fn service(&self, name: &str) -> Option<&ServiceSpec> {

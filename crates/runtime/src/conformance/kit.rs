@@ -4,7 +4,7 @@ use super::harness::{Harness, Miss, Program, Verdict};
 use crate::contract::{ExecEvent, LogChunk};
 use crate::contract::{ExitRecord, Found, Handle, Known, Runtime, RuntimeEvent, Terminal};
 use futures::StreamExt as _;
-use muster_spec::{InstanceSpec, Limits, LogPolicy, RunId, RunMode, Signal, Streams, Target};
+use muster_spec::{InstanceSpec, RunId};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,22 +56,9 @@ impl<'a> Case<'a> {
     pub(super) fn spec(&self, run: &RunId, program: &Program) -> Result<InstanceSpec, Miss> {
         Ok(InstanceSpec {
             runtime: self.runtime.kind(),
-            mode: RunMode::Service,
-            command: self.harness.command(run, program)?,
-            user: None,
-            umask: None,
-            streams: Streams::Separate,
-            limits: Limits::default(),
-            logs: LogPolicy::default(),
-            stop_signal: Signal::TERM,
-            stop_to: Target::Group,
             grace: Duration::from_secs(5),
-            notify: false,
-            secrets: Vec::new(),
-            ports: Vec::new(),
-            container: None,
-            remote: None,
             hash: format!("hash of {run}"),
+            ..InstanceSpec::process(self.harness.command(run, program)?)
         })
     }
 

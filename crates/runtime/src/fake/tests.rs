@@ -1,28 +1,11 @@
 use super::*;
 use crate::contract::ExitRecord;
-use muster_spec::{Limits, LogPolicy, ResolvedCommand, RunMode, Streams};
+use muster_spec::ResolvedCommand;
 use std::time::Duration;
 
 fn spec() -> InstanceSpec {
-    InstanceSpec {
-        runtime: RuntimeKind::Process,
-        mode: RunMode::Service,
-        command: ResolvedCommand { argv: vec!["x".into()], env: Vec::new(), cwd: "/".into() },
-        user: None,
-        umask: None,
-        streams: Streams::Separate,
-        limits: Limits::default(),
-        logs: LogPolicy::default(),
-        stop_signal: Signal::TERM,
-        stop_to: Target::Group,
-        grace: Duration::from_secs(1),
-        notify: false,
-        secrets: Vec::new(),
-        ports: Vec::new(),
-        container: None,
-        remote: None,
-        hash: "h".into(),
-    }
+    let command = ResolvedCommand { argv: vec!["x".into()], env: Vec::new(), cwd: "/".into() };
+    InstanceSpec { grace: Duration::from_secs(1), hash: "h".into(), ..InstanceSpec::process(command) }
 }
 
 fn run(number: u64) -> RunId {

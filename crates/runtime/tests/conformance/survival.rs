@@ -5,9 +5,7 @@ use futures::StreamExt as _;
 use muster_runtime::conformance::Program;
 use muster_runtime::{Found, Handle, Known, ProcessRuntime, Runtime as _, RuntimeEvent, become_subreaper};
 use muster_shim::Meta;
-use muster_spec::{
-    InstanceSpec, Limits, LogPolicy, ResolvedCommand, RunId, RunMode, RuntimeKind, SecretText, Signal, Streams, Target,
-};
+use muster_spec::{InstanceSpec, ResolvedCommand, RunId, SecretText, Signal, Target};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -20,25 +18,8 @@ const LOOK: Duration = Duration::from_millis(5);
 
 fn spec(program: &Program) -> InstanceSpec {
     let env = vec![("PATH".to_owned(), SecretText::new("/usr/bin:/bin".into()))];
-    InstanceSpec {
-        runtime: RuntimeKind::Process,
-        mode: RunMode::Service,
-        command: ResolvedCommand { argv: argv(program), env, cwd: "/".into() },
-        user: None,
-        umask: None,
-        streams: Streams::Separate,
-        limits: Limits::default(),
-        logs: LogPolicy::default(),
-        stop_signal: Signal::TERM,
-        stop_to: Target::Group,
-        grace: Duration::from_secs(1),
-        notify: false,
-        secrets: Vec::new(),
-        ports: Vec::new(),
-        container: None,
-        remote: None,
-        hash: "hash".into(),
-    }
+    let command = ResolvedCommand { argv: argv(program), env, cwd: "/".into() };
+    InstanceSpec { grace: Duration::from_secs(1), hash: "hash".into(), ..InstanceSpec::process(command) }
 }
 
 fn run(service: &str) -> RunId {
