@@ -12,6 +12,7 @@
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod container;
 pub mod contract;
 pub mod fake;
 mod mirror;
@@ -19,6 +20,7 @@ pub mod process;
 mod progress;
 mod sys;
 
+pub use container::{ContainerConfig, ContainerRuntime};
 pub use contract::{
     Capabilities, Capability, Exec, ExecEvent, ExecInput, ExitRecord, Found, FoundRun, Handle, Inspect, Known,
     LogChunk, Problem, Runtime, RuntimeError, RuntimeEvent, StartError, Terminal, TerminalSize, Usage,

@@ -2,7 +2,7 @@
 
 use crate::contract::Runtime;
 use futures::future::BoxFuture;
-use muster_spec::{EnvironmentId, ResolvedCommand, RunId};
+use muster_spec::{EnvironmentId, InstanceSpec, ResolvedCommand, RunId};
 use std::sync::Arc;
 
 /// Why a clause was not fulfilled.
@@ -92,6 +92,16 @@ pub trait Harness: Send + Sync {
     /// # Errors
     /// [`Miss::NotApplicable`] where this runtime cannot run such a program.
     fn command(&self, run: &RunId, program: &Program) -> Result<ResolvedCommand, Miss>;
+
+    /// A spec as this runtime takes it: what stands elsewhere for it, a container's user for example, is put there.
+    fn adapt(&self, spec: InstanceSpec) -> InstanceSpec {
+        spec
+    }
+
+    /// Variables that a program finds beside those that it was given, because its surroundings have them.
+    fn surroundings(&self) -> &'static [&'static str] {
+        &[]
+    }
 
     /// How many processes carry a mark, seen past the runtime.
     ///

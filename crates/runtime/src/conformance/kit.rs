@@ -54,6 +54,11 @@ impl<'a> Case<'a> {
     }
 
     pub(super) fn spec(&self, run: &RunId, program: &Program) -> Result<InstanceSpec, Miss> {
+        self.raw(run, program).map(|spec| self.harness.adapt(spec))
+    }
+
+    /// A spec to be changed before the harness adapts it.
+    fn raw(&self, run: &RunId, program: &Program) -> Result<InstanceSpec, Miss> {
         Ok(InstanceSpec {
             runtime: self.runtime.kind(),
             grace: Duration::from_secs(5),
@@ -72,8 +77,9 @@ impl<'a> Case<'a> {
         change: impl FnOnce(&mut InstanceSpec),
     ) -> Result<Handle, Miss> {
         let run = self.run(0)?;
-        let mut spec = self.spec(&run, program)?;
+        let mut spec = self.raw(&run, program)?;
         change(&mut spec);
+        let spec = self.harness.adapt(spec);
         self.runtime.start(&run, &spec).await.map_err(broken)
     }
 

@@ -85,7 +85,11 @@ pub(super) async fn environment_exact(harness: &dyn Harness) -> Verdict {
             spec.command.env = env.map(|(name, value)| (name.into(), SecretText::new(value.into()))).to_vec();
         })
         .await?;
-    let ours = |line: &&str| !line.starts_with("MUSTER_");
+    let there = harness.surroundings();
+    let ours = |line: &&str| {
+        let name = line.split_once('=').map_or(*line, |(name, _)| name);
+        !name.starts_with("MUSTER_") && !there.contains(&name)
+    };
     let found: Vec<&str> = text.lines().filter(ours).collect();
     same("environment", &found, &vec!["B=two words", "A=1", "EMPTY="])
 }

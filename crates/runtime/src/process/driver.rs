@@ -281,7 +281,7 @@ pub(super) fn unavailable(reason: String) -> RuntimeError {
 }
 
 /// Reads a log from an offset to its end.
-pub(super) fn read_log(folder: &Path, from: u64) -> Result<Vec<LogChunk>, RuntimeError> {
+pub(crate) fn read_log(folder: &Path, from: u64) -> Result<Vec<LogChunk>, RuntimeError> {
     let mut reader = Reader::new(folder);
     let (mut chunks, mut cursor, mut gap) = (Vec::new(), from, 0);
     loop {
@@ -314,7 +314,7 @@ pub(super) fn read_log(folder: &Path, from: u64) -> Result<Vec<LogChunk>, Runtim
 }
 
 /// A further name of the exit record is the mark: a new file would cost an inode, and a thousand runs may end at once.
-fn mark_destroyed(folder: &Path) -> io::Result<()> {
+pub(crate) fn mark_destroyed(folder: &Path) -> io::Result<()> {
     let mark = folder.join(DESTROYED_FILE);
     match fs::hard_link(folder.join(EXIT_FILE), &mark) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),

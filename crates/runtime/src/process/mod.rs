@@ -30,6 +30,10 @@ mod spawner;
 mod terminal;
 mod validate;
 
+pub(crate) use driver::{mark_destroyed, read_log};
+pub(crate) use paths::Layout;
+pub(crate) use retention::{is_destroyed, prune, runs};
+
 use crate::contract::{
     Capabilities, Exec, Found, FoundRun, Handle, Inspect, LogChunk, Problem, Runtime, RuntimeError, RuntimeEvent,
     StartError, Terminal,
@@ -122,7 +126,7 @@ impl Runtime for ProcessRuntime {
 
     fn list<'a>(&'a self, environment: &'a EnvironmentId) -> BoxFuture<'a, Result<Vec<FoundRun>, RuntimeError>> {
         async move {
-            let runs = retention::runs(&self.driver.layout, environment)
+            let runs = runs(&self.driver.layout, environment)
                 .map_err(|error| io_error(format!("could not list the runs of `{environment}`"), error))?;
             let looks = runs.into_iter().map(|run| async move {
                 let found = self.driver.recover(&run).await;
@@ -166,7 +170,7 @@ impl Runtime for ProcessRuntime {
     fn logs<'a>(&'a self, handle: &'a Handle, from: u64) -> BoxFuture<'a, Result<Vec<LogChunk>, RuntimeError>> {
         let folder = self.driver.layout.run(&handle.run);
         async move {
-            let read = tokio::task::spawn_blocking(move || driver::read_log(&folder, from));
+            let read = tokio::task::spawn_blocking(move || read_log(&folder, from));
             read.await.unwrap_or_else(|error| Err(io_error("could not read a log", io::Error::other(error))))
         }
         .boxed()
@@ -221,7 +225,7 @@ impl Runtime for ProcessRuntime {
     }
 
     fn retain(&self, of: &EnvironmentId, instance: &InstanceId, keep: usize) -> Result<usize, RuntimeError> {
-        retention::prune(&self.driver.layout, of, instance, keep)
+        prune(&self.driver.layout, of, instance, keep)
             .map_err(|error| io_error(format!("could not remove old runs of `{instance}`"), error))
     }
 }

@@ -13,13 +13,13 @@ pub(super) const DESTROYED_FILE: &str = "destroyed";
 
 /// The two trees of folders: records and logs below `state`, sockets below `runtime`.
 #[derive(Debug, Clone)]
-pub(super) struct Layout {
+pub(crate) struct Layout {
     state: PathBuf,
     runtime: PathBuf,
 }
 
 impl Layout {
-    pub(super) fn new(state: &Path, runtime: &Path) -> Self {
+    pub(crate) fn new(state: &Path, runtime: &Path) -> Self {
         Self { state: state.to_owned(), runtime: runtime.to_owned() }
     }
 
@@ -29,17 +29,17 @@ impl Layout {
     }
 
     /// `state/ENV`
-    pub(super) fn environment(&self, environment: &EnvironmentId) -> PathBuf {
+    pub(crate) fn environment(&self, environment: &EnvironmentId) -> PathBuf {
         self.state.join(environment.to_string())
     }
 
     /// `state/ENV/api#1`
-    pub(super) fn instance(&self, environment: &EnvironmentId, instance: &InstanceId) -> PathBuf {
+    pub(crate) fn instance(&self, environment: &EnvironmentId, instance: &InstanceId) -> PathBuf {
         self.environment(environment).join(format!("{}#{}", instance.service, instance.replica))
     }
 
     /// `state/ENV/api#1/17` or `state/ENV/api#1/17.before-0`
-    pub(super) fn run(&self, run: &RunId) -> PathBuf {
+    pub(crate) fn run(&self, run: &RunId) -> PathBuf {
         let name = match &run.step {
             Some(step) => format!("{}.{step}", run.number),
             None => run.number.to_string(),

@@ -8,7 +8,7 @@ use std::io;
 use std::path::Path;
 
 /// Every run of an environment that has a folder and was not destroyed.
-pub(super) fn runs(layout: &Layout, environment: &EnvironmentId) -> io::Result<Vec<RunId>> {
+pub(crate) fn runs(layout: &Layout, environment: &EnvironmentId) -> io::Result<Vec<RunId>> {
     let mut found = Vec::new();
     for instance in names(&layout.environment(environment))? {
         let folder = layout.environment(environment).join(&instance);
@@ -25,7 +25,7 @@ pub(super) fn runs(layout: &Layout, environment: &EnvironmentId) -> io::Result<V
 
 /// Removes the folders of an instance's runs but the newest `keep` starts and whatever was not destroyed; says how
 /// many went.
-pub(super) fn prune(
+pub(crate) fn prune(
     layout: &Layout,
     environment: &EnvironmentId,
     instance: &InstanceId,
@@ -59,7 +59,7 @@ fn remove<'a>(folder: &Path, names: impl Iterator<Item = &'a String>) -> io::Res
     Ok(count)
 }
 
-pub(super) fn is_destroyed(folder: &Path) -> bool {
+pub(crate) fn is_destroyed(folder: &Path) -> bool {
     folder.join(DESTROYED_FILE).exists()
 }
 

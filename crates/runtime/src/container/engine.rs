@@ -1,0 +1,113 @@
+//! The connection to the engine: found and made when it is needed first, and kept.
+
+use super::ContainerConfig;
+use super::find;
+use super::raw::Raw;
+use super::trouble::Trouble;
+use crate::contract::{Capabilities, Capability};
+use bollard::{API_DEFAULT_VERSION, Docker};
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use tokio::sync::Mutex;
+
+/// An engine answers a request within this time, also when it has fifty to start; pulls and builds answer as they go.
+const ANSWER_SECONDS: u64 = 120;
+
+/// An engine that answers.
+#[derive(Debug)]
+pub(super) struct Client {
+    /// Its API.
+    pub(super) docker: Docker,
+    /// Streams whose bytes we want as they are.
+    pub(super) raw: Raw,
+    /// It is Podman, which differs in a few places.
+    pub(super) is_podman: bool,
+    /// It runs in a machine of its own: this machine is reached by the engine's special name.
+    pub(super) is_desktop: bool,
+    /// API version that both speak: minor of 1.x.
+    pub(super) minor: usize,
+    /// What it can do here.
+    pub(super) capabilities: Capabilities,
+}
+
+impl Client {
+    /// As DOCKER_HOST names it.
+    pub(super) fn host(&self) -> String {
+        self.raw.host()
+    }
+}
+
+/// The engine of this machine, whether it answers or not.
+pub(super) struct Engine {
+    config: ContainerConfig,
+    client: Mutex<Option<Arc<Client>>>,
+    known: OnceLock<Capabilities>,
+}
+
+impl Engine {
+    pub(super) fn new(config: ContainerConfig) -> Self {
+        Self { config, client: Mutex::default(), known: OnceLock::new() }
+    }
+
+    /// The connection. One that was made once stays: requests over it fail while the engine is away.
+    pub(super) async fn client(&self) -> Result<Arc<Client>, Trouble> {
+        let mut client = self.client.lock().await;
+        if let Some(client) = &*client {
+            return Ok(Arc::clone(client));
+        }
+        let config = self.config.clone();
+        let found = tokio::task::spawn_blocking(move || find::socket(&config)).await;
+        let socket = found.map_err(|error| Trouble::Unreachable(error.to_string()))??;
+        let made = Arc::new(connect(socket).await?);
+        // what could be said before the engine was asked is said better now
+        let _ = self.known.set(made.capabilities.clone());
+        *client = Some(Arc::clone(&made));
+        Ok(made)
+    }
+
+    /// What it can do; until it was asked, what engines can do.
+    pub(super) fn capabilities(&self) -> Capabilities {
+        self.known.get().cloned().unwrap_or_else(everything)
+    }
+}
+
+async fn connect(socket: PathBuf) -> Result<Client, Trouble> {
+    let path = socket.to_string_lossy().into_owned();
+    let docker = Docker::connect_with_unix(&path, ANSWER_SECONDS, API_DEFAULT_VERSION)?.negotiate_version().await?;
+    let version = docker.version().await?;
+    let info = docker.info().await?;
+    let components = version.components.unwrap_or_default();
+    let is_podman = components.iter().any(|component| component.name.contains("Podman"));
+    let mut capabilities = everything();
+    for (there, capability) in [
+        (info.memory_limit, Capability::LimitMemory),
+        (info.cpu_cfs_quota, Capability::LimitCpus),
+        (info.pids_limit, Capability::LimitPids),
+    ] {
+        if there == Some(false) {
+            capabilities.remove(&capability);
+        }
+    }
+    let agreed = docker.client_version();
+    let raw = Raw::new(socket, format!("/v{}.{}", agreed.major_version, agreed.minor_version));
+    let is_desktop = info.operating_system.is_some_and(|name| name.contains("Docker Desktop"));
+    Ok(Client { docker, raw, is_podman, is_desktop, minor: agreed.minor_version, capabilities })
+}
+
+/// What containers can do. Not `Notify`: engines pass no socket of ours into a container.
+fn everything() -> Capabilities {
+    Capabilities::from([
+        Capability::Exec,
+        Capability::Attach,
+        Capability::Signals,
+        Capability::Usage,
+        Capability::LimitMemory,
+        Capability::LimitCpus,
+        Capability::LimitPids,
+        Capability::LimitFiles,
+        Capability::User,
+        Capability::SeparateStreams,
+        // whatever left the session is still in the pid namespace, which ends with its first process
+        Capability::EndsEscapees,
+    ])
+}

@@ -1,0 +1,118 @@
+//! A log stream of the Engine API, cut into messages. Pure.
+//!
+//! Without a terminal each message is a frame of its own: eight bytes (stream, three zeros, length in big endian), then
+//! the time, a blank and the bytes as the service wrote them. A line longer than the engine's buffer comes in several
+//! messages. With a terminal there are no frames: bytes come as they are, and are asked for without times, because a
+//! time in the middle of a line could not be told from what the service wrote.
+
+use jiff::Timestamp;
+
+const HEADER: usize = 8;
+/// An engine's messages are not longer; a bigger length is no frame.
+const MAX_MESSAGE: usize = 16 << 20;
+/// `2026-11-21T13:33:34.123456789Z` and its longer forms with an offset.
+const MAX_TIME: usize = 40;
+const STDERR: u8 = 2;
+/// The engine itself reports an error in the stream.
+const SYSTEM: u8 = 3;
+
+/// A piece of output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Message {
+    /// As the engine tells it, in nanoseconds of the wall clock.
+    pub(super) time_ns: u64,
+    /// The engine tells whole seconds only.
+    pub(super) coarse: bool,
+    pub(super) stderr: bool,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// What came is not a log.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum FrameError {
+    /// No frame begins here.
+    #[error("the engine's log stream is not understood")]
+    NoFrame,
+    /// The engine could not read its log.
+    #[error("the engine cannot read its log: {0}")]
+    Engine(String),
+}
+
+/// Collects bytes until messages are complete.
+#[derive(Debug, Default)]
+pub(super) struct Frames {
+    buffer: Vec<u8>,
+}
+
+impl Frames {
+    /// Takes bytes in and gives the messages that are complete.
+    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<Vec<Message>, FrameError> {
+        self.buffer.extend_from_slice(bytes);
+        let (mut messages, mut at) = (Vec::new(), 0);
+        while let Some(header) = self.buffer.get(at..at + HEADER) {
+            let length = u32::from_be_bytes([header[4], header[5], header[6], header[7]]) as usize;
+            if header[0] > SYSTEM || header[1..4] != [0, 0, 0] || length > MAX_MESSAGE {
+                return Err(FrameError::NoFrame);
+            }
+            let stream = header[0];
+            let Some(payload) = self.buffer.get(at + HEADER..at + HEADER + length) else { break };
+            if stream == SYSTEM {
+                return Err(FrameError::Engine(String::from_utf8_lossy(payload).trim().to_owned()));
+            }
+            messages.push(message(stream, payload).ok_or(FrameError::NoFrame)?);
+            at += HEADER + length;
+        }
+        self.buffer.drain(..at);
+        Ok(messages)
+    }
+}
+
+fn message(stream: u8, payload: &[u8]) -> Option<Message> {
+    let blank = payload.iter().take(MAX_TIME).position(|byte| *byte == b' ')?;
+    let text = std::str::from_utf8(&payload[..blank]).ok()?;
+    let time: Timestamp = text.parse().ok()?;
+    Some(Message {
+        time_ns: u64::try_from(time.as_nanosecond()).unwrap_or(0),
+        coarse: !text.contains('.'),
+        stderr: stream == STDERR,
+        bytes: payload[blank + 1..].to_vec(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(stream: u8, text: &str) -> Vec<u8> {
+        let length = u32::try_from(text.len()).unwrap().to_be_bytes();
+        [&[stream, 0, 0, 0], &length[..], text.as_bytes()].concat()
+    }
+
+    #[test]
+    fn messages_come_whole_however_they_are_cut() {
+        let all = [
+            frame(1, "1970-01-01T00:00:01.5Z part"),
+            frame(2, "1970-01-01T00:00:02Z  two  blanks\n"),
+            frame(1, "1970-01-01T00:00:03.000000001Z \n"),
+        ]
+        .concat();
+        for cut in 1..all.len() {
+            let (mut frames, mut messages) = (Frames::default(), Vec::new());
+            for piece in all.chunks(cut) {
+                messages.extend(frames.push(piece).unwrap());
+            }
+            let bytes: Vec<&[u8]> = messages.iter().map(|message| message.bytes.as_slice()).collect();
+            assert_eq!(bytes, [&b"part"[..], b" two  blanks\n", b"\n"]);
+            let times: Vec<_> = messages.iter().map(|message| (message.time_ns, message.coarse)).collect();
+            assert_eq!(times, [(1_500_000_000, false), (2_000_000_000, true), (3_000_000_001, false)]);
+            assert!(messages[1].stderr && !messages[0].stderr);
+        }
+    }
+
+    #[test]
+    fn what_is_no_log_is_told() {
+        assert_eq!(Frames::default().push(b"<html></html>"), Err(FrameError::NoFrame));
+        assert_eq!(Frames::default().push(&frame(3, "broken\n")), Err(FrameError::Engine("broken".into())));
+        assert_eq!(Frames::default().push(&frame(1, "no-time")), Err(FrameError::NoFrame));
+    }
+}

@@ -1,0 +1,177 @@
+//! An environment's network and volumes: made at its first start, the network removed when it is down.
+
+use super::engine::Client;
+use super::names::{self, Owner};
+use super::trouble::Trouble;
+use bollard::models::{NetworkCreateRequest, NetworkInspect, VolumeCreateRequest};
+use bollard::query_parameters::{
+    InspectNetworkOptions, ListContainersOptions, ListNetworksOptions, ListVolumesOptions, RemoveContainerOptions,
+    RemoveVolumeOptions,
+};
+use muster_spec::{ContainerRun, EnvironmentId, MountSource};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use tokio::sync::Mutex;
+
+/// What is known of an environment's network.
+#[derive(Debug, Clone)]
+pub(super) struct Network {
+    /// This machine as the network reaches it.
+    pub(super) gateway: Option<IpAddr>,
+}
+
+/// The networks that were made or found since we live; at most one is being made at a time.
+#[derive(Debug, Default)]
+pub(super) struct Networks {
+    known: Mutex<HashMap<EnvironmentId, Network>>,
+}
+
+impl Networks {
+    /// The environment's network, made where it is missing.
+    pub(super) async fn ensure(&self, client: &Client, owner: &Owner, of: &EnvironmentId) -> Result<Network, Trouble> {
+        let mut known = self.known.lock().await;
+        if let Some(network) = known.get(of) {
+            return Ok(network.clone());
+        }
+        let name = names::network(of);
+        let found = match inspect(client, &name).await {
+            Ok(found) => found,
+            Err(trouble) if trouble.is_missing() => {
+                make(client, owner, of).await?;
+                inspect(client, &name).await?
+            }
+            Err(trouble) => return Err(trouble),
+        };
+        if !owner.owns(found.labels.as_ref().unwrap_or(&HashMap::new())) {
+            let message = format!(
+                "network `{name}` is there and belongs to somebody else, perhaps to another MUSTER_HOME: remove it with \
+                 `docker network rm {name}`"
+            );
+            return Err(Trouble::Refused { status: 409, message });
+        }
+        let network = Network { gateway: gateway(&found) };
+        known.insert(of.clone(), network.clone());
+        Ok(network)
+    }
+
+    /// It may be gone: the next start looks.
+    pub(super) async fn forget(&self, of: &EnvironmentId) {
+        self.known.lock().await.remove(of);
+    }
+}
+
+async fn inspect(client: &Client, name: &str) -> Result<NetworkInspect, Trouble> {
+    Ok(client.docker.inspect_network(name, None::<InspectNetworkOptions>).await?)
+}
+
+async fn make(client: &Client, owner: &Owner, of: &EnvironmentId) -> Result<(), Trouble> {
+    let request = NetworkCreateRequest {
+        name: names::network(of),
+        driver: Some("bridge".to_owned()),
+        labels: Some(owner.labels(of)),
+        ..Default::default()
+    };
+    match client.docker.create_network(request).await.map_err(Trouble::from) {
+        Ok(_) => Ok(()),
+        // somebody made it at the same moment
+        Err(trouble) if trouble.is_conflict() => Ok(()),
+        Err(Trouble::Refused { status, message }) if message.contains("address pool") => {
+            let message = format!(
+                "the engine has no addresses left for another network ({message}): `docker network prune` removes those \
+                 that nobody uses"
+            );
+            Err(Trouble::Refused { status, message })
+        }
+        Err(trouble) => Err(trouble),
+    }
+}
+
+fn gateway(network: &NetworkInspect) -> Option<IpAddr> {
+    let configs = network.ipam.as_ref()?.config.as_ref()?;
+    configs.iter().filter_map(|config| config.gateway.as_ref()?.parse().ok()).find(IpAddr::is_ipv4)
+}
+
+/// Makes the named volumes of a container that are the environment's own. What is there stays as it is.
+pub(super) async fn volumes(
+    client: &Client,
+    owner: &Owner,
+    of: &EnvironmentId,
+    container: &ContainerRun,
+) -> Result<(), Trouble> {
+    for mount in &container.mounts {
+        let MountSource::Volume(volume) = &mount.source else { continue };
+        if volume.external {
+            client.docker.inspect_volume(&volume.name).await.map_err(Trouble::from).map_err(|trouble| {
+                if !trouble.is_missing() {
+                    return trouble;
+                }
+                let message =
+                    format!("volume `{0}` is external and not there: `docker volume create {0}` makes it", volume.name);
+                Trouble::Refused { status: 404, message }
+            })?;
+            continue;
+        }
+        let request = VolumeCreateRequest {
+            name: Some(names::volume(of, &volume.name)),
+            driver: volume.driver.clone(),
+            driver_opts: Some(volume.driver_opts.clone().into_iter().collect()),
+            labels: Some(owner.labels(of)),
+            ..Default::default()
+        };
+        match client.docker.create_volume(request).await.map_err(Trouble::from) {
+            Ok(_) => {}
+            // Podman says no where docker gives the one that is there
+            Err(trouble) if trouble.is_conflict() => {}
+            Err(Trouble::Refused { message, .. }) if message.contains("already exists") => {}
+            Err(trouble) => return Err(trouble),
+        }
+    }
+    Ok(())
+}
+
+/// Removes what an environment had only while it ran: containers that ended with their anonymous volumes, and networks.
+pub(super) async fn leave(client: &Client, owner: &Owner, of: &EnvironmentId) -> Result<(), Trouble> {
+    let filters = Some(owner.filter(of));
+    let all = ListContainersOptions { all: true, filters: filters.clone(), ..Default::default() };
+    for container in client.docker.list_containers(Some(all)).await? {
+        let Some(id) = container.id else { continue };
+        let gone = client.docker.remove_container(&id, Some(RemoveContainerOptions { v: true, ..Default::default() }));
+        match gone.await.map_err(Trouble::from) {
+            Ok(()) => {}
+            // one that runs belongs to a run that is still there; another is being removed
+            Err(trouble) if trouble.is_missing() || trouble.is_conflict() => {}
+            Err(trouble) => return Err(trouble),
+        }
+    }
+    for network in client.docker.list_networks(Some(ListNetworksOptions { filters })).await? {
+        let Some(name) = network.name else { continue };
+        match client.docker.remove_network(&name).await.map_err(Trouble::from) {
+            Ok(()) => {}
+            Err(trouble) if trouble.is_missing() => {}
+            Err(trouble) => return Err(trouble),
+        }
+    }
+    Ok(())
+}
+
+/// Removes the named volumes of an environment that is down.
+pub(super) async fn remove_volumes(client: &Client, owner: &Owner, of: &EnvironmentId) -> Result<(), Trouble> {
+    let filters = Some(owner.filter(of));
+    let found = client.docker.list_volumes(Some(ListVolumesOptions { filters })).await?;
+    for volume in found.volumes.unwrap_or_default() {
+        let removed = client.docker.remove_volume(&volume.name, None::<RemoveVolumeOptions>);
+        match removed.await.map_err(Trouble::from) {
+            Ok(()) => {}
+            Err(trouble) if trouble.is_missing() => {}
+            Err(trouble) if trouble.is_conflict() => {
+                let message = format!(
+                    "volume `{0}` is in use: `docker ps -a --filter volume={0}` lists the containers that hold it",
+                    volume.name
+                );
+                return Err(Trouble::Refused { status: 409, message });
+            }
+            Err(trouble) => return Err(trouble),
+        }
+    }
+    Ok(())
+}

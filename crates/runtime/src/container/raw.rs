@@ -1,0 +1,113 @@
+//! Streams of the Engine API as raw bytes.
+//!
+//! The client's decoders split a terminal's output at newlines and guess where frames begin; a log that is kept byte by
+//! byte, and a stream of which we must know when it begins, are read here.
+
+use super::trouble::Trouble;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::body::Incoming;
+use hyper::header::HOST;
+use hyper::{Method, Request};
+use hyper_util::rt::TokioIo;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+/// The engine accepts and answers with its headers within this time.
+const HEADERS: Duration = Duration::from_secs(30);
+/// An error's text is not longer.
+const ERROR_BYTES: usize = 64 << 10;
+
+/// Makes streams.
+#[derive(Debug, Clone)]
+pub(super) struct Raw {
+    socket: PathBuf,
+    base: String,
+}
+
+/// An answer that goes on.
+#[derive(Debug)]
+pub(super) struct Body {
+    incoming: Incoming,
+}
+
+impl Body {
+    /// The next bytes; none at the end.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Trouble> {
+        loop {
+            match self.incoming.frame().await {
+                None => return Ok(None),
+                Some(Err(error)) => return Err(Trouble::Unreachable(format!("the engine's stream broke: {error}"))),
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(bytes) if bytes.is_empty() => {}
+                    Ok(bytes) => return Ok(Some(bytes)),
+                    // trailers say nothing that is wanted
+                    Err(_) => {}
+                },
+            }
+        }
+    }
+}
+
+impl Raw {
+    pub(super) fn new(socket: PathBuf, base: String) -> Self {
+        Self { socket, base }
+    }
+
+    /// As DOCKER_HOST names the engine.
+    pub(super) fn host(&self) -> String {
+        format!("unix://{}", self.socket.display())
+    }
+
+    /// Asks, on a connection of its own, which ends when the body is dropped.
+    pub(super) async fn get(&self, path: &str) -> Result<Body, Trouble> {
+        timeout(HEADERS, self.open(&format!("{}{path}", self.base)))
+            .await
+            .unwrap_or_else(|_| Err(Trouble::Unreachable("the engine does not answer".to_owned())))
+    }
+
+    /// As [`Raw::get`], outside of the Docker API: Podman's own.
+    pub(super) async fn get_own(&self, path: &str) -> Result<Body, Trouble> {
+        timeout(HEADERS, self.open(path))
+            .await
+            .unwrap_or_else(|_| Err(Trouble::Unreachable("the engine does not answer".to_owned())))
+    }
+
+    async fn open(&self, path: &str) -> Result<Body, Trouble> {
+        let connected = UnixStream::connect(&self.socket).await;
+        let stream = connected.map_err(|error| {
+            Trouble::Unreachable(super::find::told(&self.socket, &error, "the engine that was in use"))
+        })?;
+        let broke = |error: hyper::Error| Trouble::Unreachable(format!("the engine does not answer: {error}"));
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broke)?;
+        // it ends with the body; an error is told there
+        tokio::spawn(async move { connection.await.ok() });
+        let request = Request::builder().method(Method::GET).uri(path).header(HOST, "engine");
+        let request = request.body(Empty::<Bytes>::new());
+        let request = request.map_err(|error| Trouble::Refused { status: 400, message: error.to_string() })?;
+        let answer = sender.send_request(request).await.map_err(broke)?;
+        let status = answer.status();
+        let mut body = Body { incoming: answer.into_body() };
+        if status.is_success() {
+            return Ok(body);
+        }
+        let mut text = Vec::new();
+        while let Some(bytes) = body.next().await? {
+            text.extend_from_slice(&bytes);
+            if text.len() > ERROR_BYTES {
+                break;
+            }
+        }
+        Err(Trouble::Refused { status: status.as_u16(), message: message(&text) })
+    }
+}
+
+/// The engine's words out of an error's body.
+fn message(body: &[u8]) -> String {
+    let json: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+    let told = json.and_then(|json| Some(json.get("message")?.as_str()?.to_owned()));
+    told.unwrap_or_else(|| String::from_utf8_lossy(body).trim().to_owned())
+}
