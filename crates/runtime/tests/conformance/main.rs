@@ -5,6 +5,7 @@ mod harness;
 mod namespace;
 mod survival;
 
+use harness::container::{ContainerHarness, Target};
 use harness::fake::FakeHarness;
 use harness::process::ProcessHarness;
 use muster_runtime::conformance::{Report, check};
@@ -25,6 +26,18 @@ async fn fake() {
 async fn process() {
     let harness = ProcessHarness::new();
     judge(&check(&harness).await);
+}
+
+#[tokio::test]
+async fn docker() {
+    let Some(target) = Target::docker() else { return };
+    judge(&check(&ContainerHarness::new(&target)).await);
+}
+
+#[tokio::test]
+async fn podman() {
+    let Some(target) = Target::podman() else { return };
+    judge(&check(&ContainerHarness::new(&target)).await);
 }
 
 /// Not a test: what services of the tests run where `sh` cannot do it.

@@ -120,6 +120,16 @@ pub(crate) fn argv(program: &Program) -> Vec<String> {
     }
 }
 
+/// How many processes of this machine carry a mark among their arguments.
+pub(crate) fn marked(mark: &str) -> Result<usize, Miss> {
+    let processes = fs::read_dir("/proc").map_err(|error| error.to_string())?;
+    let marked = processes.flatten().filter(|entry| {
+        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        line.split(|byte| *byte == 0).any(|word| word == mark.as_bytes())
+    });
+    Ok(marked.count())
+}
+
 impl Harness for ProcessHarness {
     fn name(&self) -> &'static str {
         "process"
@@ -149,12 +159,7 @@ impl Harness for ProcessHarness {
     }
 
     fn observe(&self, mark: &str) -> Result<usize, Miss> {
-        let processes = fs::read_dir("/proc").map_err(|error| error.to_string())?;
-        let marked = processes.flatten().filter(|entry| {
-            let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-            line.split(|byte| *byte == 0).any(|word| word == mark.as_bytes())
-        });
-        Ok(marked.count())
+        marked(mark)
     }
 
     fn kill_supervisor<'a>(&'a self, run: &'a RunId) -> BoxFuture<'a, Verdict> {

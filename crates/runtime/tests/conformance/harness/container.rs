@@ -1,0 +1,278 @@
+//! The container driver under test, over real engines.
+//!
+//! Which engines there are says the environment: `MUSTER_TEST_DOCKER` and `MUSTER_TEST_PODMAN` name sockets,
+//! `MUSTER_TEST_IMAGE` an image with a busybox in both. What is not named is skipped, by name.
+
+use futures::future::{BoxFuture, FutureExt as _};
+use muster_runtime::conformance::{Harness, Miss, Program, Verdict};
+use muster_runtime::{ContainerConfig, ContainerRuntime, Runtime};
+use muster_spec::{
+    ContainerOptions, ContainerRun, EnvironmentId, InstanceSpec, NetworkMode, PullPolicy, ResolvedCommand, RunId,
+    RuntimeKind,
+};
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use tempfile::TempDir;
+
+/// An engine that the tests may use.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    pub(crate) name: &'static str,
+    pub(crate) socket: PathBuf,
+    pub(crate) image: String,
+    pub(crate) health_image: String,
+}
+
+impl Target {
+    fn of(name: &'static str, variable: &str) -> Option<Self> {
+        let named = |variable: &str| std::env::var(variable).ok().filter(|value| !value.is_empty());
+        let found = named(variable).and_then(|socket| {
+            let socket = PathBuf::from(socket.strip_prefix("unix://").unwrap_or(&socket));
+            let image = named("MUSTER_TEST_IMAGE")?;
+            let health_image = named("MUSTER_TEST_IMAGE_HEALTH").unwrap_or_default();
+            Some(Self { name, socket, image, health_image })
+        });
+        if found.is_none() {
+            skip(&format!("{name}: {variable} and MUSTER_TEST_IMAGE name no engine and image"));
+        }
+        found
+    }
+
+    pub(crate) fn docker() -> Option<Self> {
+        Self::of("docker", "MUSTER_TEST_DOCKER")
+    }
+
+    pub(crate) fn podman() -> Option<Self> {
+        Self::of("podman", "MUSTER_TEST_PODMAN")
+    }
+
+    /// Asks the engine past the driver, by its command line client.
+    pub(crate) fn client(&self, args: &[&str]) -> String {
+        client(&self.socket, args)
+    }
+}
+
+/// The client of `MUSTER_TEST_DOCKER_CLI`, else the one in the path.
+pub(crate) fn client(socket: &Path, args: &[&str]) -> String {
+    let program = std::env::var("MUSTER_TEST_DOCKER_CLI").unwrap_or_else(|_| "docker".to_owned());
+    let host = format!("unix://{}", socket.display());
+    let output = Command::new(program).args(["--host", &host]).args(args).output().expect("a docker client");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+pub(crate) fn skip(what: &str) {
+    let line = format!("SKIPPED {what}");
+    eprintln!("{line}");
+    if let Some(path) = std::env::var_os("MUSTER_SKIPS") {
+        let mut file = fs::OpenOptions::new().create(true).append(true).open(path).expect("the list of skips");
+        writeln!(file, "{line}").expect("the list of skips");
+    }
+}
+
+/// A home, and a way to the engine that can be taken away.
+pub(crate) struct ContainerHarness {
+    pub(crate) target: Target,
+    home: TempDir,
+    environment: EnvironmentId,
+    runtime: Arc<ContainerRuntime>,
+}
+
+impl ContainerHarness {
+    pub(crate) fn new(target: &Target) -> Self {
+        let home = TempDir::new().expect("the surroundings of the test");
+        symlink(&target.socket, home.path().join("engine.sock")).expect("the surroundings of the test");
+        // other tests use the same engine: a folder's name is unique on this machine
+        let unique = home.path().file_name().expect("a name").as_encoded_bytes();
+        let root = unique.iter().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(*byte)));
+        let environment = format!("test-{root:08x}").parse().expect("an identity");
+        let runtime = Arc::new(runtime(home.path()));
+        Self { target: target.clone(), home, environment, runtime }
+    }
+
+    pub(crate) fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    pub(crate) fn driver(&self) -> Arc<ContainerRuntime> {
+        Arc::clone(&self.runtime)
+    }
+
+    pub(crate) fn run(&self, name: &str) -> RunId {
+        format!("{}/{name}#1/1", self.environment).parse().expect("an identity")
+    }
+
+    /// A spec of this harness for a shell script.
+    pub(crate) fn script(&self, script: &str) -> InstanceSpec {
+        let mut spec = spec(&self.target.image);
+        let container = spec.container.as_mut().expect("a container");
+        container.entrypoint = Some(["/bin/sh", "-c", script].map(str::to_owned).to_vec());
+        spec
+    }
+}
+
+impl Drop for ContainerHarness {
+    /// Whatever a test left: by label, so that others keep theirs.
+    fn drop(&mut self) {
+        let filter = format!("label=dev.muster.environment={}", self.environment);
+        let ids = self.target.client(&["ps", "-aq", "--filter", &filter]);
+        for id in ids.lines() {
+            self.target.client(&["rm", "-f", "-v", id]);
+        }
+        for (kind, remove) in [("network", "rm"), ("volume", "rm")] {
+            for name in self.target.client(&[kind, "ls", "-q", "--filter", &filter]).lines() {
+                self.target.client(&[kind, remove, name]);
+            }
+        }
+    }
+}
+
+/// A runtime over a home.
+pub(crate) fn runtime(home: &Path) -> ContainerRuntime {
+    ContainerRuntime::new(ContainerConfig {
+        state_dir: home.join("state"),
+        host: Some(format!("unix://{}", home.join("engine.sock").display())),
+        context: None,
+        docker_config: None,
+        runtime_dir: None,
+    })
+}
+
+/// A container of an image and nothing else.
+pub(crate) fn spec(image: &str) -> InstanceSpec {
+    InstanceSpec {
+        runtime: RuntimeKind::Container,
+        mode: muster_spec::RunMode::Service,
+        command: ResolvedCommand { argv: Vec::new(), env: Vec::new(), cwd: "/".into() },
+        user: None,
+        umask: None,
+        streams: muster_spec::Streams::Separate,
+        limits: muster_spec::Limits::default(),
+        logs: muster_spec::LogPolicy::default(),
+        stop_signal: muster_spec::Signal::TERM,
+        stop_to: muster_spec::Target::Main,
+        grace: std::time::Duration::from_secs(5),
+        notify: false,
+        secrets: Vec::new(),
+        ports: Vec::new(),
+        container: Some(container(image)),
+        remote: None,
+        hash: "hash".to_owned(),
+    }
+}
+
+fn container(image: &str) -> ContainerRun {
+    ContainerRun {
+        image: image.to_owned(),
+        build: None,
+        pull: PullPolicy::Missing,
+        entrypoint: None,
+        command: None,
+        mounts: Vec::new(),
+        publish: Vec::new(),
+        aliases: Vec::new(),
+        hosts: Vec::new(),
+        // as process 1 a program gets no signal that it does not handle
+        options: ContainerOptions { init: true, ..ContainerOptions::default() },
+    }
+}
+
+/// A program as busybox runs it.
+fn argv(program: &Program) -> Result<Vec<String>, Miss> {
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    let sh = |script: String| words(&["/bin/sh", "-c", &script]);
+    Ok(match program {
+        // its own socket in the table of listeners says that it has the port
+        Program::Listens(port) => sh(format!(
+            "httpd -f -p {port} -h /tmp & p=$!; while kill -0 $p 2>/dev/null; do \
+             for s in $(ls -l /proc/$p/fd 2>/dev/null | grep -o 'socket:.[0-9]*' | tr -dc '0-9\\n'); do \
+             if cat /proc/net/tcp /proc/net/tcp6 | grep -q \" 0A .* $s \"; then echo up; wait $p; exit; fi; done; \
+             done; exit 9"
+        )),
+        Program::Notifies(_) => return Err(Miss::NotApplicable("engines pass no socket into a container".into())),
+        Program::Escapes(mark) => sh(format!(
+            "setsid env -i /bin/sh -c 'setsid /bin/sleep {mark} & exit 0' </dev/null >/dev/null 2>&1; echo up; \
+             exec /bin/sleep 86400"
+        )),
+        Program::SaysEnvironment => words(&["/bin/env"]),
+        Program::SaysUser => words(&["/bin/id", "-u"]),
+        other => super::process::argv(other),
+    })
+}
+
+impl Harness for ContainerHarness {
+    fn name(&self) -> &'static str {
+        self.target.name
+    }
+
+    fn environment(&self) -> EnvironmentId {
+        self.environment.clone()
+    }
+
+    fn runtime(&self) -> Arc<dyn Runtime> {
+        Arc::clone(&self.runtime) as Arc<dyn Runtime>
+    }
+
+    fn successor(&self) -> Result<Arc<dyn Runtime>, String> {
+        Ok(Arc::new(runtime(self.home.path())))
+    }
+
+    fn command(&self, _run: &RunId, program: &Program) -> Result<ResolvedCommand, Miss> {
+        Ok(ResolvedCommand { argv: argv(program)?, env: Vec::new(), cwd: "/".into() })
+    }
+
+    fn adapt(&self, mut spec: InstanceSpec) -> InstanceSpec {
+        let mut container = container(&self.target.image);
+        container.options.user = spec.user.take();
+        container.options.working_dir = Some(spec.command.cwd.display().to_string());
+        container.entrypoint = Some(spec.command.argv.clone());
+        if spec.command.argv.iter().any(|word| word.contains("httpd")) {
+            // a port of this machine
+            container.options.network = NetworkMode::Host;
+        }
+        // without one a program that is not there is told by the engine, and not by the init
+        container.options.init = spec.command.argv.first().is_none_or(|program| program != "/no/such/program");
+        spec.container = Some(container);
+        spec
+    }
+
+    fn surroundings(&self) -> &'static [&'static str] {
+        // the image's, and those that Podman and docker set
+        &["PATH", "HOSTNAME", "HOME", "TERM", "container"]
+    }
+
+    fn observe(&self, mark: &str) -> Result<usize, Miss> {
+        super::process::marked(mark)
+    }
+
+    fn kill_supervisor<'a>(&'a self, run: &'a RunId) -> BoxFuture<'a, Verdict> {
+        async move {
+            let filter = format!("label=dev.muster.run={run}");
+            let id = self.target.client(&["ps", "-q", "--filter", &filter]);
+            let pid = self.target.client(&["inspect", "--format", "{{.State.Pid}}", &id]);
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).map_err(|error| error.to_string())?;
+            let parent = stat.rsplit(')').next().and_then(|rest| rest.split_ascii_whitespace().nth(1));
+            let parent = parent.ok_or_else(|| "no parent".to_owned())?;
+            let name = fs::read_to_string(format!("/proc/{parent}/comm")).map_err(|error| error.to_string())?;
+            if !["containerd-shim", "conmon"].iter().any(|known| name.trim().starts_with(known)) {
+                return Err(format!("the parent is `{}`", name.trim()).into());
+            }
+            let killed = Command::new("kill").args(["-9", parent]).status();
+            killed.map(|_| ()).map_err(|error| error.to_string().into())
+        }
+        .boxed()
+    }
+
+    /// An engine that does not answer: nothing can be told of its containers.
+    fn doubt<'a>(&'a self, _run: &'a RunId, doubt: bool) -> BoxFuture<'a, Verdict> {
+        async move {
+            let (way, away) = (self.home.path().join("engine.sock"), self.home.path().join("away"));
+            let (from, to) = if doubt { (way, away) } else { (away, way) };
+            fs::rename(from, to).map_err(|error| error.to_string().into())
+        }
+        .boxed()
+    }
+}
