@@ -18,15 +18,21 @@
 
 #![forbid(unsafe_code)]
 
+mod canonical;
+mod checks;
+mod consistency;
 mod dotenv;
 mod environ;
 mod extends;
+mod extensions;
 pub mod files;
 mod include;
 mod interpolate;
 mod load;
 mod loader;
 mod merge;
+pub mod model;
+mod normalise;
 mod options;
 mod parse;
 mod path;
@@ -34,16 +40,22 @@ mod paths;
 pub mod problem;
 mod project;
 mod reset;
+mod resolve;
 mod scalar;
+mod schema;
 mod show;
 mod sources;
 mod template;
+mod text;
 pub mod tree;
 mod unique;
 
 pub use files::{Disk, Files, Found, Memory, SourceFile};
 pub use load::{LoadRequest, Loaded, load};
+pub use model::Project;
 pub use options::{FILE_NAMES, OVERRIDE_NAMES};
 pub use problem::{CODES, Code, Place, Problem, Report};
 pub use project::normalise as normalise_project_name;
+pub use resolve::{read, resolve};
+pub use text::Duration;
 pub use tree::{Key, Map, Node, Span, Tag, Value, Written};

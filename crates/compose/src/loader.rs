@@ -13,7 +13,7 @@ use crate::problem::{Code, Report};
 use crate::reset::Resets;
 use crate::sources::Sources;
 use crate::tree::{Map, Node, Span, Value};
-use crate::{environ, include, merge, unique};
+use crate::{canonical, checks, environ, include, merge, schema, unique};
 
 /// Everything that outlives one file.
 pub(crate) struct Loader<'a> {
@@ -69,6 +69,8 @@ impl<'a> Loader<'a> {
         for document in documents {
             root = self.add(root, document, scope)?;
         }
+        canonical::defaults(&mut root, &mut self.report);
+        self.pass(|report| checks::validate(&root, report))?;
         let home = scope.environment.get("HOME").map(String::as_str);
         paths::resolve(&mut root, Base { folder: &scope.folder, home, files: self.files });
         environ::resolve(&mut root, &scope.environment);
@@ -119,6 +121,7 @@ impl<'a> Loader<'a> {
         include::apply(self, &mut over, &file, scope)?;
         let mut root = merge::projects(base, over, &mut self.report)?;
         self.pass(|report| unique::apply(&mut root, report))?;
+        self.pass(|report| schema::validate(&root, report))?;
         if let Some(version) = root.remove("version") {
             let message = "`version` is obsolete and passed over";
             self.report.warn(Code::Obsolete, Some(version.span), message);
@@ -127,6 +130,7 @@ impl<'a> Loader<'a> {
     }
 
     fn long_forms(&mut self, mut root: Node) -> Option<Node> {
+        self.pass(|report| canonical::apply(&mut root, report))?;
         omit_empty(&mut root);
         self.pass(|report| unique::apply(&mut root, report))?;
         Some(root)

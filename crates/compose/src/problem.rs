@@ -40,6 +40,9 @@ codes! {
     KeyType = "compose::key_type": "a key that is not a text";
     WrongType = "compose::wrong_type": "a value of another kind than its attribute takes";
     UnknownKey = "compose::unknown_key": "an attribute that compose does not have";
+    MissingKey = "compose::missing_key": "an attribute that must be given is not";
+    BadName = "compose::bad_name": "a name with a character that names may not have";
+    DuplicateItem = "compose::duplicate_item": "a list that takes each item once has one twice";
     BadValue = "compose::bad_value": "a value that its attribute does not take";
     Interpolation = "compose::interpolation": "a `${...}` that cannot be understood";
     Unset = "compose::unset": "a variable that is not set";

@@ -1,6 +1,7 @@
 //! A request to a loaded project: options, name, tree, and which services are active.
 
 use crate::environ::ServiceFiles;
+use crate::extensions;
 use crate::files::Files;
 use crate::interpolate;
 use crate::load::{LoadRequest, Loaded};
@@ -46,6 +47,7 @@ fn run(loader: &mut Loader<'_>, request: &LoadRequest) -> Option<Loaded> {
         return None;
     }
     root.insert("name", Node::string(root.span, project_name.clone()));
+    extensions::set_apart(&mut root);
     let active = active(&root, &options.profiles);
     let mut reader = ServiceFiles { files: loader.files, environment: &scope.environment, report: &mut loader.report };
     for name in &active {
