@@ -49,7 +49,8 @@ pub(crate) const CODES: &[(&str, &str)] = &[
 pub(crate) fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
     let config = muster_config::CODES.iter().map(|(_, code, about)| (*code, *about));
     let import = muster_config::import::ImportProblem::CODES.iter().copied();
-    config.chain(import).chain(muster_engine::CODES).chain(CODES.iter().copied())
+    let compose = muster_compose::CODES.iter().map(|(_, code, about)| (*code, *about));
+    config.chain(import).chain(compose).chain(muster_engine::CODES).chain(CODES.iter().copied())
 }
 
 #[cfg(test)]

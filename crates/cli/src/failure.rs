@@ -2,7 +2,7 @@
 
 use crate::term::Terminal;
 use muster_api::{ClientError, daemon::DaemonError, exit};
-use muster_config::{Code, Problems, Severity};
+use muster_config::{Code, Problems, Said, Severity};
 use muster_engine::documents::ErrorDocument;
 use std::io::Write;
 
@@ -13,6 +13,8 @@ pub(crate) enum Failure {
     Document(Box<ErrorDocument>),
     /// The configuration is wrong.
     Problems(Box<Problems>),
+    /// A compose project is wrong.
+    Compose(Vec<muster_compose::Problem>),
     /// Everything is said; only the code is left.
     Code(i32),
     /// Nobody reads standard output any more.
@@ -77,8 +79,49 @@ impl Failure {
                 }
                 exit_of(&problems)
             }
+            Self::Compose(problems) => {
+                let texts: Vec<String> = match json {
+                    true => problems.iter().map(|p| one_line(&compose_document(p, exit::CONFIG))).collect(),
+                    false => problems.iter().map(|problem| in_compose(problem, terminal.err_colour) + "\n").collect(),
+                };
+                let _ = writeln!(err, "{}", texts.join("\n").trim_end());
+                exit::CONFIG
+            }
         }
     }
+}
+
+/// A problem of a compose file with an excerpt.
+fn in_compose(problem: &muster_compose::Problem, colour: bool) -> String {
+    let place = problem.place.as_ref().map(|place| muster_config::Place {
+        file: place.file.clone(),
+        line: place.line,
+        column: place.column,
+        start: place.start,
+        end: place.end,
+    });
+    // the excerpt is a courtesy: a file that cannot be read again has none
+    let text = place.as_ref().and_then(|place| std::fs::read_to_string(&place.file).ok());
+    let said = Said {
+        severity: Severity::Error,
+        code: problem.code.as_str(),
+        message: &problem.message,
+        help: problem.code.help(),
+        place: place.as_ref(),
+    };
+    said.render(&|_| text.as_deref(), colour)
+}
+
+/// One problem of a compose file.
+pub(crate) fn compose_document(problem: &muster_compose::Problem, exit: i32) -> ErrorDocument {
+    let mut document = ErrorDocument::new(problem.code.as_str(), exit, problem.message.clone());
+    document.help = problem.code.help().map(str::to_owned);
+    if let Some(place) = &problem.place {
+        document.file = Some(place.file.display().to_string());
+        document.line = Some(place.line);
+        document.column = Some(place.column);
+    }
+    document
 }
 
 fn one_line(document: &ErrorDocument) -> String {
@@ -128,6 +171,12 @@ impl From<ClientError> for Failure {
 impl From<DaemonError> for Failure {
     fn from(error: DaemonError) -> Self {
         Self::Document(Box::new(error.document()))
+    }
+}
+
+impl From<Vec<muster_compose::Problem>> for Failure {
+    fn from(problems: Vec<muster_compose::Problem>) -> Self {
+        Self::Compose(problems)
     }
 }
 

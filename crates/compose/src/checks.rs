@@ -65,6 +65,10 @@ fn sources(path: &str, node: &Node, keys: &[&str], report: &mut Report) {
 }
 
 fn service(name: &str, service: &Node, report: &mut Report) {
+    if let Some(pid) = service.get("pid").filter(|pid| pid.is_null()) {
+        // the schema lets it through, and Compose falls over it afterwards
+        report.error(Code::BadValue, pid.span, format!("`services.{name}.pid` must be a text, it is nothing"));
+    }
     for port in items(service, &["ports"]) {
         if let Some(address) = port.get("host_ip")
             && address.as_str().is_none_or(|address| address.parse::<IpAddr>().is_err())

@@ -58,6 +58,40 @@ codes! {
     Obsolete = "compose::obsolete": "something that compose ignores by now";
 }
 
+impl Code {
+    /// What to do about it, where the message alone does not say.
+    #[must_use]
+    pub fn help(self) -> Option<&'static str> {
+        match self {
+            Self::NoFile => Some("name a file with `-f`"),
+            Self::Unreadable | Self::EnvFile => Some("check the path, which starts at the project's folder"),
+            Self::Empty => Some("a compose file needs at least `services: {}`"),
+            Self::UnknownKey => Some("an attribute of your own begins with `x-`; compose passes over it"),
+            Self::Unset | Self::Interpolation => Some(
+                "`${NAME:-default}` gives a default, `$$` stands for one `$`; `.env` and `--env-file` set variables",
+            ),
+            Self::ProjectName => Some("`-p NAME` or `name:` gives one"),
+            Self::Undefined => Some("declare it at the top level, or correct the name"),
+            Self::Cycle => Some("take out one of these dependencies"),
+            Self::Merge => Some("`!override` before the later value replaces the earlier one"),
+            Self::DuplicateKey | Self::DuplicateItem => Some("keep one of the two"),
+            Self::KeyType => Some("put it in quotes"),
+            Self::Syntax
+            | Self::TooDeep
+            | Self::TooLarge
+            | Self::WrongType
+            | Self::MissingKey
+            | Self::BadName
+            | Self::BadValue
+            | Self::Cast
+            | Self::Extends
+            | Self::Include
+            | Self::Conflict
+            | Self::Obsolete => None,
+        }
+    }
+}
+
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())

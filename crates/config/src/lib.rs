@@ -37,4 +37,4 @@ pub use language::schema;
 pub use load::{Loaded, Request, load, load_document};
 pub use origin::Origin;
 pub use print::{to_document, to_yaml};
-pub use problem::{CODES, Code, Place, Problem, Problems, Severity, render};
+pub use problem::{CODES, Code, Place, Problem, Problems, Said, Severity, render};

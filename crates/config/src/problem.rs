@@ -6,7 +6,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde::Serialize;
 use std::collections::HashSet;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 macro_rules! codes {
     ($($variant:ident = $text:literal: $about:literal;)*) => {
@@ -182,27 +182,57 @@ impl std::error::Error for Problems {}
 /// One problem with an excerpt of its file.
 #[must_use]
 pub fn render(problem: &Problem, sources: &[SourceFile], colour: bool) -> String {
-    let level = match problem.severity {
-        Severity::Error => Level::ERROR,
-        Severity::Warning => Level::WARNING,
+    let said = Said {
+        severity: problem.severity,
+        code: problem.code.as_str(),
+        message: &problem.message,
+        help: problem.help.as_deref(),
+        place: problem.place.as_ref(),
     };
-    let title = level.primary_title(problem.message.as_str()).id(problem.code.as_str());
-    let mut group = Group::with_title(title);
-    if let Some(place) = &problem.place
-        && let Some(source) = sources.iter().find(|s| s.path == place.file)
-    {
-        let (lines, start, end) = excerpt(&source.text, place);
-        let snippet = Snippet::source(lines)
-            .line_start(place.line as usize)
-            .path(place.file.display().to_string())
-            .annotation(AnnotationKind::Primary.span(start..end));
-        group = group.element(snippet);
+    let text = |file: &Path| sources.iter().find(|source| source.path == file).map(|source| source.text.as_str());
+    said.render(&text, colour)
+}
+
+/// What is said of one problem, whichever language its file is in.
+#[derive(Debug, Clone, Copy)]
+pub struct Said<'a> {
+    /// How bad it is.
+    pub severity: Severity,
+    /// The stable name of its kind.
+    pub code: &'a str,
+    /// What is wrong.
+    pub message: &'a str,
+    /// What to write instead, or to run next.
+    pub help: Option<&'a str>,
+    /// Where it is.
+    pub place: Option<&'a Place>,
+}
+
+impl Said<'_> {
+    /// It for people, with an excerpt of its file if its text is known.
+    pub fn render<'t>(&self, text: &dyn Fn(&Path) -> Option<&'t str>, colour: bool) -> String {
+        let level = match self.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let title = level.primary_title(self.message).id(self.code);
+        let mut group = Group::with_title(title);
+        if let Some(place) = self.place
+            && let Some(text) = text(&place.file)
+        {
+            let (lines, start, end) = excerpt(text, place);
+            let snippet = Snippet::source(lines)
+                .line_start(place.line as usize)
+                .path(place.file.display().to_string())
+                .annotation(AnnotationKind::Primary.span(start..end));
+            group = group.element(snippet);
+        }
+        if let Some(help) = self.help {
+            group = group.element(Level::HELP.message(help));
+        }
+        let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+        renderer.render(&[group])
     }
-    if let Some(help) = &problem.help {
-        group = group.element(Level::HELP.message(help.as_str()));
-    }
-    let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
-    renderer.render(&[group])
 }
 
 /// The lines that a place touches, at most `MOST_LINES`, and the place within them: a large file is not scanned for each

@@ -173,7 +173,7 @@ fn lost(why: &str) -> Failure {
 /// Muster's own failure is 125, so that it is not taken for the command's.
 pub(crate) fn ours(outcome: Outcome, context: &crate::context::Context) -> Outcome {
     match outcome {
-        Err(failure @ (Failure::Document(_) | Failure::Problems(_))) => {
+        Err(failure @ (Failure::Document(_) | Failure::Problems(_) | Failure::Compose(_))) => {
             let code = failure.report(&context.terminal, context.global.json);
             let kept = matches!(code, exit::NOT_EXECUTABLE | exit::COMMAND_NOT_FOUND);
             Ok(if kept { code } else { exit::OURS })

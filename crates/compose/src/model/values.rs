@@ -129,6 +129,11 @@ impl Decode for ExtraHosts {
         if let Some(map) = node.as_map() {
             for (key, value) in map {
                 let addresses = match (&value.value, value.as_seq()) {
+                    (Value::Map(_), _) => {
+                        // `x-...`, set apart
+                        at.mistyped(value, "an address or several");
+                        continue;
+                    }
                     (Value::Null, _) => vec![String::new()],
                     (_, Some(items)) => items.iter().map(sprint).collect(),
                     (_, None) => vec![sprint(value)],
