@@ -25,6 +25,18 @@ pub(crate) enum Mode {
     RawDetachable,
     /// Pipes.
     Plain,
+    /// Only what comes out: nothing is typed into it, and ctrl-C leaves.
+    Listening,
+}
+
+impl Mode {
+    /// Whether keys go through as they are.
+    fn is_raw(self) -> bool {
+        match self {
+            Self::Raw | Self::RawDetachable => true,
+            Self::Plain | Self::Listening => false,
+        }
+    }
 }
 
 /// The size of this terminal, when standard input and output are one.
@@ -76,7 +88,7 @@ fn standard_input() -> mpsc::Receiver<Vec<u8>> {
 
 /// Carries both directions until the command ends; the exit code is the command's.
 pub(crate) async fn converse(session: Session, mode: Mode) -> Outcome {
-    let raw = (mode != Mode::Plain).then(RawMode::enter).transpose()?;
+    let raw = mode.is_raw().then(RawMode::enter).transpose()?;
     let code = carry(session, mode).await;
     drop(raw);
     code
@@ -86,8 +98,8 @@ async fn carry(session: Session, mode: Mode) -> Outcome {
     let Session { mut input, mut output } = session;
     let on = |kind| signal(kind).map_err(|error| Failure::io("signals cannot be received", &error));
     let (mut resized, mut interrupt) = (on(SignalKind::window_change())?, on(SignalKind::interrupt())?);
-    let mut typed = standard_input();
-    let (mut open, mut armed) = (true, false);
+    let (mut open, mut armed) = (mode != Mode::Listening, false);
+    let mut typed = if open { standard_input() } else { mpsc::channel(1).1 };
     loop {
         tokio::select! {
             frame = output.next() => match frame {
@@ -108,12 +120,17 @@ async fn carry(session: Session, mode: Mode) -> Outcome {
                     send(&mut input, Frame::Eof).await;
                 }
             },
-            _ = resized.recv(), if mode != Mode::Plain => {
+            _ = resized.recv(), if mode.is_raw() => {
                 if let Some((rows, columns)) = size_of_terminal() {
                     send(&mut input, Frame::Resize(TerminalSize { rows, columns })).await;
                 }
             },
-            _ = interrupt.recv() => { send(&mut input, Frame::Signal(2)).await; }
+            _ = interrupt.recv() => {
+                if mode == Mode::Listening {
+                    return Ok(exit::OK);
+                }
+                send(&mut input, Frame::Signal(2)).await;
+            }
         }
     }
 }

@@ -105,7 +105,7 @@ pub(crate) fn environment_of(accepted: &AcceptedDocument) -> Result<EnvironmentI
     })
 }
 
-/// Waits until a target is met and says how it went. `timeout` ends the wait, not what it waits for.
+/// Waits until a target is met and says how it went. `timeout` and ctrl-C end the wait, not what it waits for.
 pub(crate) async fn finish(
     context: &Context,
     client: &Client,
@@ -115,14 +115,22 @@ pub(crate) async fn finish(
 ) -> Ended {
     let started = Instant::now();
     let mut waiting = Waiting::begin(context, client, accepted, until).await?;
-    let outcome = match timeout {
-        None => waiting.outcome(started).await?,
-        Some(limit) => match tokio::time::timeout(limit, waiting.outcome(started)).await {
-            Ok(outcome) => outcome?,
-            Err(_) => return Err(timed_out(context, limit)),
-        },
+    let limited = async {
+        match timeout {
+            None => Ok(waiting.outcome(started).await),
+            Some(limit) => tokio::time::timeout(limit, waiting.outcome(started)).await.map_err(|_| limit),
+        }
     };
-    conclude(context, &outcome)
+    tokio::select! {
+        outcome = limited => match outcome {
+            Ok(outcome) => conclude(context, &outcome?),
+            Err(limit) => Err(timed_out(context, limit)),
+        },
+        _ = tokio::signal::ctrl_c() => {
+            context.note("\nnot waited for any more; what was asked for goes on, and `muster status` shows it");
+            Ok(exit::INTERRUPTED)
+        }
+    }
 }
 
 fn timed_out(context: &Context, limit: Duration) -> Failure {

@@ -5,6 +5,11 @@ use crate::render::table;
 use crate::term::Terminal;
 use muster_engine::documents::{ServiceStatus, StatusDocument};
 
+/// With fewer columns than these the runtime would break everything else in pieces.
+const NARROW: u16 = 60;
+/// The runtime's place in a row.
+const RUNTIME: usize = 3;
+
 /// `name`, or `name#2` for the others of several.
 pub(crate) fn instance(service: &ServiceStatus) -> String {
     if service.replica > 1 { format!("{}#{}", service.name, service.replica) } else { service.name.clone() }
@@ -13,7 +18,11 @@ pub(crate) fn instance(service: &ServiceStatus) -> String {
 /// A row per instance, and what is wrong with the whole below.
 fn table_of(document: &StatusDocument, terminal: &Terminal) -> String {
     let heads = ["NAME", "GROUP", "STATE", "RUNTIME", "PID", "PORTS", "UPTIME", "RESTARTS", "CPU", "MEMORY", "REASON"];
-    let rows: Vec<Vec<String>> = document.services.iter().map(row).collect();
+    let mut rows: Vec<Vec<String>> = document.services.iter().map(row).collect();
+    if terminal.width.is_some_and(|width| width < NARROW) {
+        // what is empty everywhere is left out
+        rows.iter_mut().for_each(|row| row[RUNTIME].clear());
+    }
     table::table(&heads, &rows, terminal)
 }
 

@@ -11,7 +11,6 @@ mod actor;
 mod commands;
 mod copy;
 mod effects;
-mod inside;
 mod launch;
 mod live;
 mod message;

@@ -8,7 +8,6 @@ use muster_core::schedule::Schedule;
 use muster_logs::Reader;
 use muster_probe::{LogSource, Outcome, ProbeContext, ResolvedCheck, ResolvedDetails, attempt};
 use muster_spec::{InstanceId, ProbeSpec, Role, RunId, ServiceSpec};
-use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::{Notify, mpsc};
@@ -30,9 +29,8 @@ pub(crate) fn resolve(
     roles: &[Role],
     resolver: &Resolver<'_>,
     run: &RunId,
-    address: Option<IpAddr>,
 ) -> Result<Vec<Asked>, String> {
-    let probing = resolver.probing(run, address);
+    let probing = resolver.probing(run);
     let mut asked = Vec::new();
     for role in roles {
         if let Some(spec) = service.probes.get(*role) {
@@ -64,12 +62,11 @@ impl Actor {
         };
         let live = self.live.get(instance);
         let run = self.run_id(instance, live.map_or(0, |live| live.number));
-        let address = live.and_then(|live| live.handle.as_ref()?.address);
         let roles: Vec<Role> = service.probes.roles().collect();
         let resolved = self.resolver(|resolver| {
-            let probing = resolver.probing(&run, address);
+            let probing = resolver.probing(&run);
             let details = service.details.as_ref().and_then(|wanted| ResolvedDetails::resolve(wanted, &probing).ok());
-            (resolve(service, &roles, resolver, &run, address).unwrap_or_default(), details)
+            (resolve(service, &roles, resolver, &run).unwrap_or_default(), details)
         });
         let (probes, details) = resolved.unwrap_or_default();
         let context = live.map(|live| live.probe.clone()).unwrap_or_default();
@@ -95,12 +92,10 @@ pub(super) async fn ask(
     let mut schedule = Schedule::new();
     let mut wait = Schedule::first(&asked.spec);
     let mut passed_before = false;
-    let told = asked.check.is_told();
     loop {
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
-            // what is told is told at once, also when it is no more
-            () = wake.notified(), if !passed_before || told => {}
+            () = wake.notified(), if !passed_before => {}
             () = cancel.cancelled() => return,
         }
         let outcome = tokio::select! {
