@@ -4,6 +4,7 @@ use crate::documents::{
     AcceptedDocument, BuildDocument, CommandContext, EnvironmentDocument, ErrorDocument, InfoDocument, PlanDocument,
     SelectRequest, UpRequest,
 };
+use crate::drivers;
 use crate::environment::{self, Actor, EnvironmentRecord, Handle, Message, Seed};
 use crate::errors;
 use crate::paths::{Paths, environment_id};
@@ -12,7 +13,7 @@ use crate::shared::Shared;
 use crate::snapshot::Snapshot;
 use muster_core::{Command, Wanted};
 use muster_runtime::{Config, ProcessRuntime, RuntimeError, release_memory};
-use muster_spec::{EnvironmentId, InstanceId, RunId, Selector, Stack};
+use muster_spec::{EnvironmentId, InstanceId, RunId, RuntimeKind, Selector, Stack};
 use muster_store::{Store, StoreError, Write};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -82,13 +83,14 @@ impl Engine {
     /// # Errors
     /// [`OpenError`] when the folders or the journal cannot be made.
     pub async fn open(config: EngineConfig) -> Result<Self, OpenError> {
+        let state_dir = Paths::new(config.home.clone(), config.runtime_dir.clone()).state();
         let process = ProcessRuntime::new(Config {
             shim: config.shim.clone(),
-            state_dir: Paths::new(config.home.clone(), config.runtime_dir.clone()).state(),
+            state_dir: state_dir.clone(),
             runtime_dir: config.runtime_dir.clone(),
             original_nofile: config.original_nofile,
         })?;
-        Self::open_with(config, Runtimes::new(Arc::new(process))).await
+        Self::open_with(config, Runtimes::with(Arc::new(process), drivers::factory(state_dir))).await
     }
 
     /// The same over other drivers.
@@ -235,7 +237,7 @@ impl Engine {
             let mut snapshot = handle.snapshot.clone();
             // An error means that the actor is gone, and with it everything that could be waited for.
             let _ = snapshot.wait_for(|now| now.running() == 0 && !now.ending).await;
-            self.remove_data(id)?;
+            self.remove_data(id).await?;
         }
         Ok(accepted)
     }
@@ -320,8 +322,8 @@ impl Engine {
         let instance = one(&now, text)?;
         let number = now.instances.get(&instance).map_or(0, |info| info.view.run);
         let run = RunId { environment: id.clone(), instance, number, step: None };
-        let spec = handle.ask(|answer| Message::Spec(run, answer)).await?;
-        Ok(CommandContext { env: spec.command.env, cwd: spec.command.cwd.display().to_string() })
+        let command = handle.ask(|answer| Message::Context(run, answer)).await?;
+        Ok(CommandContext { env: command.env, cwd: command.cwd.display().to_string() })
     }
 
     /// The stack last accepted.
@@ -346,7 +348,7 @@ impl Engine {
             return Err(ErrorDocument::new("environment::running", 1, text).help("run `muster down` first"));
         }
         if data {
-            self.remove_data(id)?;
+            self.remove_data(id).await?;
         }
         self.close(id).await;
         self.inner.shared.ports.lock().await.remove(id);
@@ -355,7 +357,23 @@ impl Engine {
         remove_folder(&shared.paths.environment(id))
     }
 
-    fn remove_data(&self, id: &EnvironmentId) -> Result<(), ErrorDocument> {
+    /// Folders of this machine, and what the runtimes keep: named volumes.
+    async fn remove_data(&self, id: &EnvironmentId) -> Result<(), ErrorDocument> {
+        let runtimes = &self.inner.shared.runtimes;
+        let now = self.handle(id).map(|handle| handle.now());
+        let stack = now.as_ref().and_then(|now| now.accepted.as_ref()).map(|accepted| Arc::clone(&accepted.stack));
+        for kind in RuntimeKind::ALL {
+            let chosen = stack.iter().any(|stack| stack.services.values().any(|service| service.runtime == kind));
+            let runtime = if chosen { runtimes.get(kind, id) } else { runtimes.made(kind, id) };
+            if let Some(runtime) = runtime {
+                let removed = runtime.remove_data(id).await;
+                removed.map_err(|error| {
+                    let text = format!("cannot remove the data of `{}`: {error}", id.name);
+                    ErrorDocument::new("runtime::failed", 1, text)
+                        .help("make its engine or host reachable, and try again")
+                })?;
+            }
+        }
         remove_folder(&self.inner.shared.paths.data(id))
     }
 

@@ -13,9 +13,11 @@ mod address;
 mod clock;
 mod crash;
 pub mod documents;
+mod drivers;
 mod engine;
 mod environment;
 mod errors;
+mod external;
 mod inputs;
 mod paths;
 mod ports;
@@ -33,7 +35,7 @@ pub use crash::CRASH_POINTS;
 pub use engine::{Engine, EngineConfig, OpenError};
 pub use errors::CODES;
 pub use paths::{Paths, environment_id};
-pub use runtimes::Runtimes;
+pub use runtimes::{Factory, Runtimes, Settings};
 
 /// Major version of the API: a client of another one must not go on.
 pub const API_MAJOR: u32 = 1;

@@ -18,13 +18,17 @@ use std::path::{Path, PathBuf};
 pub struct Paths {
     home: PathBuf,
     runtime: PathBuf,
+    /// What tells this machine from others that have the same folders.
+    machine: String,
 }
 
 impl Paths {
     /// `home` keeps, `runtime` is gone at logout.
     #[must_use]
     pub fn new(home: PathBuf, runtime: PathBuf) -> Self {
-        Self { home, runtime }
+        // without one (machine-id(5)) the folders' names still tell homes apart
+        let machine = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
+        Self { home, runtime, machine }
     }
 
     /// The folder of the journal.
@@ -96,8 +100,21 @@ impl Paths {
     /// `${dir.run}`: short, because a socket's path may have 107 bytes.
     #[must_use]
     pub fn instance_run(&self, id: &EnvironmentId, instance: &InstanceId) -> PathBuf {
-        let digest = Sha256::digest(instance.to_string().as_bytes());
-        self.volatile(id).join(hex::encode(&digest[..3]))
+        self.volatile(id).join(self.short(instance))
+    }
+
+    /// A name of an instance that is short.
+    #[must_use]
+    pub fn short(&self, instance: &InstanceId) -> String {
+        hex::encode(&Sha256::digest(instance.to_string().as_bytes())[..3])
+    }
+
+    /// Where folders of services lie on other hosts: one for each home of ours, since the hosts know nothing of it.
+    #[must_use]
+    pub fn remote(&self) -> PathBuf {
+        use std::os::unix::ffi::OsStrExt;
+        let digest = Sha256::digest([self.machine.as_bytes(), self.home.as_os_str().as_bytes()].concat());
+        Path::new("/var/tmp").join(format!("muster-{}", hex::encode(&digest[..6])))
     }
 
     /// Values of secrets.

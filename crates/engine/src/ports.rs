@@ -4,8 +4,9 @@
 //! come out. Explicit numbers are taken as they are, offsets lie in the environment's block, `auto` fills the block's rest.
 
 use muster_spec::{PortAt, PortName, ServiceName, Stack};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
 
 /// First port of automatic blocks: they lie below the ephemeral range (32,768 on Linux).
 pub(crate) const AUTOMATIC_FIRST: u16 = 20_000;
@@ -17,6 +18,39 @@ pub(crate) const DEFAULT_BLOCK: u16 = 10;
 /// Service, replica and name: what a port belongs to.
 pub(crate) type PortKey = (ServiceName, u16, PortName);
 
+/// What a tunnel's listening end belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum End {
+    /// On this machine: it leads to a port of a service on a host.
+    Near {
+        /// The service.
+        service: ServiceName,
+        /// Which copy.
+        replica: u16,
+        /// Its port.
+        port: PortName,
+    },
+    /// On a host: it leads to a port of a service elsewhere.
+    Far {
+        /// The host.
+        host: String,
+        /// The service.
+        service: ServiceName,
+        /// Its port.
+        port: PortName,
+    },
+}
+
+/// What a stack needs beside the ports of its services.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    /// Ends of tunnels.
+    pub ends: BTreeSet<End>,
+    /// Ports of this machine that containers ask for.
+    pub reached: BTreeSet<(ServiceName, PortName)>,
+}
+
 /// An environment's ports.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct PortTable {
@@ -26,6 +60,20 @@ pub(crate) struct PortTable {
     pub block: u16,
     /// The number of each.
     pub numbers: BTreeMap<PortKey, u16>,
+    /// The number of each end of a tunnel.
+    pub ends: BTreeMap<End, u16>,
+    /// Ports of this machine that containers ask for.
+    pub reached: BTreeSet<(ServiceName, PortName)>,
+    /// This machine as the environment's containers reach it.
+    pub gateway: Option<IpAddr>,
+}
+
+/// What of a table is no service's port: kept beside the rows of those.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Beside {
+    ends: Vec<(End, u16)>,
+    reached: BTreeSet<(ServiceName, PortName)>,
+    gateway: Option<IpAddr>,
 }
 
 impl PortTable {
@@ -33,6 +81,19 @@ impl PortTable {
     #[must_use]
     pub(crate) fn get(&self, service: &ServiceName, replica: u16, name: &PortName) -> Option<u16> {
         self.numbers.get(&(service.clone(), replica, name.clone())).copied()
+    }
+
+    /// What of it is no service's port.
+    #[must_use]
+    pub(crate) fn beside(&self) -> Beside {
+        let ends = self.ends.iter().map(|(end, number)| (end.clone(), *number)).collect();
+        Beside { ends, reached: self.reached.clone(), gateway: self.gateway }
+    }
+
+    /// Takes that back.
+    pub(crate) fn put_beside(&mut self, beside: Beside) {
+        self.ends = beside.ends.into_iter().collect();
+        (self.reached, self.gateway) = (beside.reached, beside.gateway);
     }
 }
 
@@ -125,12 +186,13 @@ fn wishes(stack: &Stack) -> Vec<Wish> {
 /// [`PortError`] when a number belongs to somebody else, or the ports do not fit.
 pub(crate) fn allocate(
     stack: &Stack,
+    wanted: Wanted,
     old: &PortTable,
     reserved: &Reserved,
     free: impl Fn(u16) -> bool,
 ) -> Result<PortTable, PortError> {
     let wishes = wishes(stack);
-    let in_block = wishes.iter().filter(|w| !matches!(w.at, PortAt::Fixed(_))).count();
+    let in_block = wishes.iter().filter(|w| !matches!(w.at, PortAt::Fixed(_))).count() + wanted.ends.len();
     let last_offset =
         wishes.iter().filter_map(|w| if let PortAt::Offset(o) = w.at { Some(u32::from(o) + 1) } else { None }).max();
     let needed = u32::try_from(in_block).unwrap_or(u32::MAX).max(last_offset.unwrap_or(0));
@@ -145,7 +207,33 @@ pub(crate) fn allocate(
         None if needed == 0 => None,
         None => Some(automatic_base(block, old, reserved, free)?),
     };
-    assign(&wishes, PortTable { base, block, numbers: BTreeMap::new() }, old, reserved)
+    let table = PortTable { base, block, gateway: old.gateway, reached: wanted.reached, ..PortTable::default() };
+    let table = assign(&wishes, table, old, reserved)?;
+    assign_ends(&wanted.ends, table, old)
+}
+
+/// Ends of tunnels take what the services' ports leave of the block, from its end, and keep what they had.
+fn assign_ends(ends: &BTreeSet<End>, mut table: PortTable, old: &PortTable) -> Result<PortTable, PortError> {
+    let base = table.base.unwrap_or(0);
+    let block = base..base.saturating_add(table.block);
+    let mut used: BTreeSet<u16> = table.numbers.values().copied().collect();
+    let kept = |end: &End| old.ends.get(end).copied().filter(|number| block.contains(number));
+    for end in ends {
+        if let Some(number) = kept(end).filter(|number| used.insert(*number)) {
+            table.ends.insert(end.clone(), number);
+        }
+    }
+    for end in ends {
+        if table.ends.contains_key(end) {
+            continue;
+        }
+        let number = block.clone().rev().find(|number| !used.contains(number));
+        let wanted = u32::try_from(table.numbers.len() + ends.len()).unwrap_or(u32::MAX);
+        let number = number.ok_or(PortError::TooMany { block: table.block, wanted })?;
+        used.insert(number);
+        table.ends.insert(end.clone(), number);
+    }
+    Ok(table)
 }
 
 fn automatic_base(
@@ -217,7 +305,7 @@ mod tests {
     use crate::test_support::{port, service, stack};
 
     fn table(stack: &Stack, old: &PortTable, reserved: &Reserved) -> Result<PortTable, PortError> {
-        allocate(stack, old, reserved, |_| true)
+        allocate(stack, Wanted::default(), old, reserved, |_| true)
     }
 
     fn number(table: &PortTable, service: &str, name: &str) -> u16 {
@@ -267,5 +355,25 @@ mod tests {
         api.ports.insert(PortName::new("http").unwrap(), spec);
         let table = table(&stack([api]), &PortTable::default(), &Reserved::default()).unwrap();
         assert_eq!(table.numbers.values().copied().collect::<Vec<_>>(), [9000, 9002, 9004]);
+    }
+
+    #[test]
+    fn ends_of_tunnels_have_numbers_of_their_own_that_stay() {
+        let mut api = service("api");
+        api.ports.insert(PortName::new("http").unwrap(), port(PortAt::Offset(9)));
+        let stack = stack([api]);
+        let (service, port) = (ServiceName::new("api").unwrap(), PortName::new("http").unwrap());
+        let near = End::Near { service: service.clone(), replica: 1, port: port.clone() };
+        let far = |host: &str| End::Far { host: host.into(), service: service.clone(), port: port.clone() };
+        let ends = |ends: Vec<End>| Wanted { ends: ends.into_iter().collect(), ..Wanted::default() };
+        let of = |wanted, old: &PortTable| allocate(&stack, wanted, old, &Reserved::default(), |_| true).unwrap();
+        let first = of(ends(vec![near.clone(), far("b")]), &PortTable::default());
+        assert_eq!((first.ends[&near], first.ends[&far("b")]), (20_008, 20_007));
+        // another end that sorts before it takes nothing away
+        let second = of(ends(vec![near.clone(), far("a"), far("b")]), &first);
+        assert_eq!((second.ends[&near], second.ends[&far("b")], second.ends[&far("a")]), (20_008, 20_007, 20_006));
+        let mut back = PortTable::default();
+        back.put_beside(second.beside());
+        assert_eq!(back.ends, second.ends);
     }
 }

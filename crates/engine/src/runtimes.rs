@@ -1,153 +1,120 @@
-//! Services that somebody else runs: nothing is started, but they have a state, probes and dependants like any other.
+//! The drivers of this machine. That of containers and that of other hosts are made when they are first asked for, of what
+//! the accepted stack says about where its engine and hosts are: the daemon takes nothing from its own environment.
 
-use futures::future::{BoxFuture, FutureExt};
-use futures::stream::{BoxStream, StreamExt};
-use muster_runtime::{
-    Capabilities, Capability, Exec, ExitRecord, Found, FoundRun, Handle, Inspect, Known, LogChunk, Problem, Runtime,
-    RuntimeError, RuntimeEvent, StartError, Terminal,
-};
-use muster_spec::{EnvironmentId, InstanceSpec, RunId, RuntimeKind, Signal, Target};
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::watch;
+use crate::external::External;
+use muster_runtime::Runtime;
+use muster_spec::{EnvironmentId, RuntimeKind};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Layout version of our handles.
-const VERSION: u32 = 1;
+/// What the caller's environment says about where engines and hosts are: variables and their values.
+pub type Settings = BTreeMap<String, String>;
 
-/// The driver of external services: keeps in mind which of them count as up, and tells their watchers when they do not.
-#[derive(Default)]
-pub(crate) struct External {
-    up: Mutex<HashMap<RunId, watch::Sender<bool>>>,
-}
-
-impl External {
-    fn handle(&self, run: &RunId) -> Handle {
-        let mut up = self.up.lock().unwrap_or_else(PoisonError::into_inner);
-        up.entry(run.clone()).or_insert_with(|| watch::Sender::new(true));
-        Handle {
-            runtime: RuntimeKind::External,
-            version: VERSION,
-            run: run.clone(),
-            identity: "external".to_owned(),
-            pid: None,
-            address: None,
-            log_dir: None,
-            opaque: serde_json::Value::Null,
-        }
-    }
-
-    fn end(&self, run: &RunId) {
-        if let Some(sender) = self.up.lock().unwrap_or_else(PoisonError::into_inner).remove(run) {
-            sender.send_replace(false);
-        }
-    }
-
-    fn cannot(capability: Capability) -> RuntimeError {
-        RuntimeError::Unsupported { runtime: RuntimeKind::External, capability }
-    }
-}
-
-fn ended() -> ExitRecord {
-    ExitRecord { exit: Known::Code(0), at_ns: crate::clock::wall_ns(), log_bytes: 0, note: None }
-}
-
-impl Runtime for External {
-    fn kind(&self) -> RuntimeKind {
-        RuntimeKind::External
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        Capabilities::new()
-    }
-
-    fn validate(&self, _: &InstanceSpec) -> Vec<Problem> {
-        Vec::new()
-    }
-
-    fn start<'a>(&'a self, run: &'a RunId, _: &'a InstanceSpec) -> BoxFuture<'a, Result<Handle, StartError>> {
-        std::future::ready(Ok(self.handle(run))).boxed()
-    }
-
-    fn recover<'a>(&'a self, run: &'a RunId, _: Option<&'a Handle>) -> BoxFuture<'a, Found> {
-        std::future::ready(Found::Running(self.handle(run))).boxed()
-    }
-
-    fn list<'a>(&'a self, _: &'a EnvironmentId) -> BoxFuture<'a, Result<Vec<FoundRun>, RuntimeError>> {
-        std::future::ready(Ok(Vec::new())).boxed()
-    }
-
-    fn signal<'a>(&'a self, handle: &'a Handle, _: Signal, _: Target) -> BoxFuture<'a, Result<(), RuntimeError>> {
-        self.end(&handle.run);
-        std::future::ready(Ok(())).boxed()
-    }
-
-    fn kill<'a>(&'a self, handle: &'a Handle) -> BoxFuture<'a, Result<(), RuntimeError>> {
-        self.end(&handle.run);
-        std::future::ready(Ok(())).boxed()
-    }
-
-    fn watch(&self, handle: &Handle) -> BoxStream<'static, RuntimeEvent> {
-        let up = self.up.lock().unwrap_or_else(PoisonError::into_inner);
-        let receiver = up.get(&handle.run).map(watch::Sender::subscribe);
-        futures::stream::once(async move {
-            if let Some(mut receiver) = receiver {
-                // An error means that the sender is gone: it ended as well.
-                let _ = receiver.wait_for(|up| !up).await;
-            }
-            RuntimeEvent::Exited(ended())
-        })
-        .boxed()
-    }
-
-    fn logs<'a>(&'a self, _: &'a Handle, _: u64) -> BoxFuture<'a, Result<Vec<LogChunk>, RuntimeError>> {
-        std::future::ready(Ok(Vec::new())).boxed()
-    }
-
-    fn exec<'a>(&'a self, _: &'a Handle, _: &'a Exec) -> BoxFuture<'a, Result<Terminal, RuntimeError>> {
-        std::future::ready(Err(Self::cannot(Capability::Exec))).boxed()
-    }
-
-    fn attach<'a>(&'a self, _: &'a Handle) -> BoxFuture<'a, Result<Terminal, RuntimeError>> {
-        std::future::ready(Err(Self::cannot(Capability::Attach))).boxed()
-    }
-
-    fn inspect<'a>(&'a self, _: &'a Handle) -> BoxFuture<'a, Result<Inspect, RuntimeError>> {
-        std::future::ready(Ok(Inspect::default())).boxed()
-    }
-
-    fn destroy<'a>(&'a self, run: &'a RunId) -> BoxFuture<'a, Result<(), RuntimeError>> {
-        self.end(run);
-        std::future::ready(Ok(())).boxed()
-    }
-}
+/// Makes a driver of a kind; none where this build has no such driver.
+pub type Factory = dyn Fn(RuntimeKind, &Settings) -> Option<Arc<dyn Runtime>> + Send + Sync;
 
 /// The drivers that this machine has.
 #[derive(Clone)]
 pub struct Runtimes {
     process: Arc<dyn Runtime>,
     external: Arc<External>,
+    factory: Arc<Factory>,
+    known: Arc<Mutex<Known>>,
+}
+
+#[derive(Default)]
+struct Known {
+    settings: HashMap<EnvironmentId, Arc<Settings>>,
+    /// One for the same settings, whichever environment asks.
+    made: Vec<(RuntimeKind, Arc<Settings>, Arc<dyn Runtime>)>,
 }
 
 impl Runtimes {
-    /// With a driver for native processes.
+    /// With a driver for native processes, and nothing else.
     #[must_use]
     pub fn new(process: Arc<dyn Runtime>) -> Self {
-        Self { process, external: Arc::default() }
+        Self::with(process, Arc::new(|_, _| None))
     }
 
-    /// The driver of a kind, when there is one here.
+    /// With others that are made when they are needed.
     #[must_use]
-    pub fn get(&self, kind: RuntimeKind) -> Option<Arc<dyn Runtime>> {
-        match kind {
-            RuntimeKind::Process => Some(Arc::clone(&self.process)),
-            RuntimeKind::External => Some(Arc::clone(&self.external) as Arc<dyn Runtime>),
-            RuntimeKind::Container | RuntimeKind::Remote | RuntimeKind::Mock => None,
+    pub fn with(process: Arc<dyn Runtime>, factory: Arc<Factory>) -> Self {
+        Self { process, external: Arc::default(), factory, known: Arc::default() }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on an environment's engine and hosts are where this says.
+    pub(crate) fn settle(&self, of: &EnvironmentId, settings: &Settings) {
+        let mut known = self.known();
+        if known.settings.get(of).is_none_or(|old| **old != *settings) {
+            known.settings.insert(of.clone(), Arc::new(settings.clone()));
         }
     }
 
-    /// The driver for native processes: it also runs steps.
+    /// The driver of a kind for an environment, when there is one here.
+    #[must_use]
+    pub fn get(&self, kind: RuntimeKind, of: &EnvironmentId) -> Option<Arc<dyn Runtime>> {
+        match kind {
+            RuntimeKind::Process => Some(Arc::clone(&self.process)),
+            RuntimeKind::External => Some(Arc::clone(&self.external) as Arc<dyn Runtime>),
+            RuntimeKind::Container | RuntimeKind::Remote => {
+                let mut known = self.known();
+                let settings = known.settings.get(of).cloned().unwrap_or_default();
+                let same = known.made.iter().find(|(made, with, _)| *made == kind && *with == settings);
+                if let Some((_, _, runtime)) = same {
+                    return Some(Arc::clone(runtime));
+                }
+                let runtime = (self.factory)(kind, &settings)?;
+                known.made.push((kind, settings, Arc::clone(&runtime)));
+                Some(runtime)
+            }
+            RuntimeKind::Mock => None,
+        }
+    }
+
+    /// The same, but none is made for it.
+    pub(crate) fn made(&self, kind: RuntimeKind, of: &EnvironmentId) -> Option<Arc<dyn Runtime>> {
+        if let RuntimeKind::Container | RuntimeKind::Remote = kind {
+            let known = self.known();
+            let settings = known.settings.get(of).cloned().unwrap_or_default();
+            let same = known.made.iter().find(|(made, with, _)| *made == kind && *with == settings);
+            return same.map(|(_, _, runtime)| Arc::clone(runtime));
+        }
+        self.get(kind, of)
+    }
+
+    /// The driver for native processes: it also runs builds.
     #[must_use]
     pub fn process(&self) -> &Arc<dyn Runtime> {
         &self.process
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use muster_runtime::FakeRuntime;
+    use muster_runtime::fake::World;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[test]
+    fn one_driver_for_the_same_settings() {
+        let made = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&made);
+        let factory: Arc<Factory> = Arc::new(move |kind, _| {
+            count.fetch_add(1, Ordering::SeqCst);
+            (kind == RuntimeKind::Container).then(|| Arc::new(FakeRuntime::new(&World::new(kind))) as Arc<dyn Runtime>)
+        });
+        let runtimes = Runtimes::with(Arc::new(FakeRuntime::new(&World::new(RuntimeKind::Process))), factory);
+        let [one, two]: [EnvironmentId; 2] = ["a-00000001", "b-00000002"].map(|text| text.parse().unwrap());
+        let of = |id| runtimes.get(RuntimeKind::Container, id).unwrap();
+        assert!(Arc::ptr_eq(&of(&one), &of(&two)));
+        runtimes.settle(&two, &[("DOCKER_HOST".to_owned(), "unix:///x".to_owned())].into());
+        assert!(!Arc::ptr_eq(&of(&one), &of(&two)));
+        assert_eq!(made.load(Ordering::SeqCst), 2);
+        assert!(runtimes.get(RuntimeKind::Remote, &one).is_none());
     }
 }

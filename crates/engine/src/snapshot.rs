@@ -1,10 +1,11 @@
 //! What readers see: one immutable picture per change. Only what changed is made anew; the rest is shared.
 
+use crate::address::from_here;
 use crate::documents::ServiceStatus;
 use crate::ports::PortTable;
 use muster_core::{Accepted, State, View};
 use muster_runtime::Handle;
-use muster_spec::{InstanceId, RuntimeKind};
+use muster_spec::{InstanceId, RuntimeKind, ServiceSpec};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -56,6 +57,12 @@ impl Snapshot {
         self.instances.values().filter(|info| alive(info.view.state)).count()
     }
 
+    /// Where this machine reaches the ports of an instance.
+    fn addresses(&self, spec: &ServiceSpec, instance: &InstanceId) -> indexmap::IndexMap<String, String> {
+        let port = |name| from_here(&self.ports, spec, instance.replica, name).ok();
+        spec.ports.keys().filter_map(|name| Some((name.to_string(), format!("127.0.0.1:{}", port(name)?)))).collect()
+    }
+
     /// An instance as people and scripts see it.
     pub(crate) fn status(&self, instance: &InstanceId) -> Option<ServiceStatus> {
         let info = self.instances.get(instance)?;
@@ -83,15 +90,21 @@ impl Snapshot {
             ready: view.ready,
             healthy: view.healthy,
             pid: info.handle.as_ref().filter(|_| here).and_then(|h| h.pid),
-            container: None,
-            host: None,
+            container: info
+                .handle
+                .as_ref()
+                .filter(|h| here && h.runtime == RuntimeKind::Container)
+                .map(|h| h.identity.clone()),
+            host: spec
+                .filter(|s| s.runtime == RuntimeKind::Remote)
+                .and_then(|s| Some(s.variants.remote.as_ref()?.host.clone())),
             started_at: started.map(crate::clock::rfc3339),
             uptime_s: started.map(|ns| crate::clock::wall_ns().saturating_sub(ns) as f64 / 1e9),
             run: view.run,
             generation: view.generation,
             restarts: view.restarts,
             exit: view.exit.as_ref().and_then(|exit| serde_json::to_value(exit).ok()),
-            addresses: ports.iter().map(|(name, port)| (name.clone(), format!("127.0.0.1:{port}"))).collect(),
+            addresses: spec.map(|spec| self.addresses(spec, instance)).unwrap_or_default(),
             ports,
             reason: info.reason.clone(),
             stale,

@@ -1,8 +1,9 @@
 //! One attempt.
 
-use crate::{ProbeContext, ResolvedCheck, exec, grpc, http, listens, log, net};
+use crate::{ProbeContext, ResolvedCheck, exec, grpc, http, inside, listens, log, net};
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
+use muster_spec::ResolvedCommand;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -51,12 +52,14 @@ fn ask<'a>(
             ResolvedCheck::Tcp(target) => limit.on(net::connect(target)).await.map(drop),
             ResolvedCheck::Http(request) => limit.on(http::check(request)).await,
             ResolvedCheck::Grpc { target, service } => limit.on(grpc::health(target, service)).await,
-            ResolvedCheck::Exec(command) => limit.on(exec::check(command)).await,
+            ResolvedCheck::Exec(command) => limit.on(command_check(command, context)).await,
             ResolvedCheck::Log(pattern) => log::check(pattern, context),
             ResolvedCheck::Notify => notify(context),
             ResolvedCheck::File(path) => limit.on(file(path)).await,
             ResolvedCheck::Healthcheck => healthcheck(context),
             ResolvedCheck::Listens(ports) => limit.on(listens::check(ports, context)).await,
+            ResolvedCheck::ListensThere(ports) => limit.on(inside::listens(ports, context)).await,
+            ResolvedCheck::FileThere(path) => limit.on(inside::file(path, context)).await,
             ResolvedCheck::All(checks) => all(checks, context, timeout).await,
             ResolvedCheck::Any(checks) => any(checks, context, timeout).await,
         }
@@ -113,6 +116,14 @@ fn notify(context: &ProbeContext) -> Result<(), String> {
             Err(format!("no `WATCHDOG=1` for {}, promised every {}", Shown(silent), Shown(every)))
         }
         None => Ok(()),
+    }
+}
+
+/// On this machine, or inside of what is no process of this machine.
+async fn command_check(command: &ResolvedCommand, context: &ProbeContext) -> Result<(), String> {
+    match context.inside() {
+        Some(inside) => inside(command.clone()).await?.outcome(),
+        None => exec::check(command).await,
     }
 }
 

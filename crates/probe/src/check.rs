@@ -30,6 +30,10 @@ pub enum ResolvedCheck {
     Healthcheck,
     /// The instance's own process tree listens on all of these ports.
     Listens(Vec<u16>),
+    /// Somebody listens on all of these ports where the instance runs, which is not this machine.
+    ListensThere(Vec<u16>),
+    /// A file exists where the instance runs, which is not this machine.
+    FileThere(PathBuf),
     /// Every one passes.
     All(Vec<ResolvedCheck>),
     /// At least one passes.
@@ -116,7 +120,27 @@ impl ResolvedCheck {
             | Self::Notify
             | Self::File(_)
             | Self::Healthcheck
+            | Self::ListensThere(_)
+            | Self::FileThere(_)
             | Self::Listens(_) => Vec::new(),
+        }
+    }
+
+    /// Whether its answer is only what somebody told: it is another one when that is told, and costs nothing to ask.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        match self {
+            Self::Healthcheck | Self::Notify => true,
+            Self::All(checks) | Self::Any(checks) => checks.iter().all(Self::is_told),
+            Self::Tcp(_)
+            | Self::Http(_)
+            | Self::Grpc { .. }
+            | Self::Exec(_)
+            | Self::Log(_)
+            | Self::File(_)
+            | Self::ListensThere(_)
+            | Self::FileThere(_)
+            | Self::Listens(_) => false,
         }
     }
 
@@ -130,6 +154,8 @@ impl ResolvedCheck {
             | Self::Notify
             | Self::File(_)
             | Self::Healthcheck
+            | Self::ListensThere(_)
+            | Self::FileThere(_)
             | Self::Listens(_)
             | Self::All(_)
             | Self::Any(_) => "no answer".to_owned(),

@@ -1,6 +1,7 @@
 //! What only the caller knows about a run.
 
 use crate::LogWatch;
+use crate::inside::Inside;
 use crate::listens::Known;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ struct Inner {
     notify: Mutex<NotifyState>,
     known: Mutex<Known>,
     engine: Mutex<Option<bool>>,
+    inside: Mutex<Option<Inside>>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -67,6 +69,15 @@ impl ProbeContext {
     /// What the container's engine says of its health by its own health check; true of one that has none.
     pub fn engine_says(&self, healthy: bool) {
         *lock(&self.inner.engine) = Some(healthy);
+    }
+
+    /// The run is no process of this machine: its commands are run in this way.
+    pub fn set_inside(&self, inside: Inside) {
+        *lock(&self.inner.inside) = Some(inside);
+    }
+
+    pub(crate) fn inside(&self) -> Option<Inside> {
+        lock(&self.inner.inside).clone()
     }
 
     pub(crate) fn engine(&self) -> Option<bool> {

@@ -1,7 +1,10 @@
 //! From the specification's checks to checks without templates.
 
 use crate::{Pattern, PatternError, ResolvedCheck, ResolvedDetails, ResolvedHttp, ResolvedMatcher};
-use muster_spec::{Check, CommandSpec, DetailsSpec, HttpCheck, Matcher, PortName, ResolvedCommand, Template};
+use muster_spec::{
+    Check, CommandSpec, DetailsSpec, HttpCheck, Matcher, Part, PortName, Reference, ResolvedCommand, Template,
+};
+use std::path::{Path, PathBuf};
 
 /// Fills templates for one instance.
 pub trait Resolver {
@@ -14,17 +17,37 @@ pub trait Resolver {
     /// When a reference has no value.
     fn text(&self, template: &Template) -> Result<String, Self::Error>;
 
+    /// A path as the service sees it.
+    ///
+    /// # Errors
+    /// When a reference has no value.
+    fn path(&self, template: &Template) -> Result<String, Self::Error>;
+
     /// A command with the service's environment and folder.
     ///
     /// # Errors
     /// When a reference has no value.
     fn command(&self, command: &CommandSpec) -> Result<ResolvedCommand, Self::Error>;
 
-    /// The number of one of the service's own ports.
+    /// Where one of the service's own ports is listened on.
     ///
     /// # Errors
     /// When it has none.
-    fn port(&self, name: &PortName) -> Result<u16, Self::Error>;
+    fn port(&self, name: &PortName) -> Result<Place, Self::Error>;
+
+    /// Whether a path is one of this machine; else it is looked for where the service runs.
+    fn is_here(&self, path: &Path) -> bool;
+}
+
+/// Where a service listens on one of its ports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// On this machine, by processes of its own.
+    Here(u16),
+    /// At an address of its own, where nobody else can listen: `host:port`.
+    At(String),
+    /// On another machine, which is asked by commands that run there.
+    There(u16),
 }
 
 /// Why a check could not be resolved.
@@ -49,20 +72,25 @@ impl ResolvedCheck {
             checks.iter().map(|check| Self::resolve(check, resolver)).collect()
         };
         Ok(match check {
-            Check::Tcp(target) => Self::Tcp(text(target)?),
+            Check::Tcp(target) => match own_port(target) {
+                // a tunnel accepts before anybody listens at its other end
+                Some(port) => match resolver.port(port).map_err(ResolveError::Reference)? {
+                    Place::There(port) => Self::ListensThere(vec![port]),
+                    Place::Here(_) | Place::At(_) => Self::Tcp(text(target)?),
+                },
+                None => Self::Tcp(text(target)?),
+            },
             Check::Http(request) => Self::Http(Box::new(http(request, resolver)?)),
             Check::Grpc { target, service } => Self::Grpc { target: text(target)?, service: service.clone() },
             Check::Exec(command) => Self::Exec(resolver.command(command).map_err(ResolveError::Reference)?),
             Check::Log(pattern) => Self::Log(Pattern::new(pattern)?),
             Check::Notify => Self::Notify,
-            Check::File(path) => Self::File(text(path)?.into()),
+            Check::File(path) => {
+                let path: PathBuf = resolver.path(path).map_err(ResolveError::Reference)?.into();
+                if resolver.is_here(&path) { Self::File(path) } else { Self::FileThere(path) }
+            }
             Check::Healthcheck => Self::Healthcheck,
-            Check::Listens(ports) => Self::Listens(
-                ports
-                    .iter()
-                    .map(|port| resolver.port(port).map_err(ResolveError::Reference))
-                    .collect::<Result<_, _>>()?,
-            ),
+            Check::Listens(ports) => listens(ports, resolver)?,
             Check::All(checks) => Self::All(many(checks)?),
             Check::Any(checks) => Self::Any(many(checks)?),
         })
@@ -82,6 +110,32 @@ impl ResolvedDetails {
             DetailsSpec::Http(url) => Self::Http(resolver.text(url)?),
         })
     }
+}
+
+/// The port that a target is, when it is nothing but one of the service's own.
+fn own_port(target: &Template) -> Option<&PortName> {
+    match &target.0[..] {
+        [Part::Ref(Reference::OwnAddress(port))] => Some(port),
+        _ => None,
+    }
+}
+
+fn listens<R: Resolver>(ports: &[PortName], resolver: &R) -> Result<ResolvedCheck, ResolveError<R::Error>> {
+    let (mut here, mut at, mut there) = (Vec::new(), Vec::new(), Vec::new());
+    for port in ports {
+        match resolver.port(port).map_err(ResolveError::Reference)? {
+            Place::Here(port) => here.push(port),
+            Place::At(target) => at.push(ResolvedCheck::Tcp(target)),
+            Place::There(port) => there.push(port),
+        }
+    }
+    if !there.is_empty() {
+        at.push(ResolvedCheck::ListensThere(there));
+    }
+    if at.is_empty() || !here.is_empty() {
+        at.push(ResolvedCheck::Listens(here));
+    }
+    Ok(if at.len() == 1 { at.remove(0) } else { ResolvedCheck::All(at) })
 }
 
 fn http<R: Resolver>(request: &HttpCheck, resolver: &R) -> Result<ResolvedHttp, ResolveError<R::Error>> {

@@ -2,7 +2,7 @@
 
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use muster_spec::{EnvironmentId, InstanceId, InstanceSpec, RunId, RuntimeKind, SecretText, Signal, Target};
+use muster_spec::{EnvironmentId, InstanceId, InstanceSpec, RunId, RuntimeKind, SecretText, Signal, Target, Tunnel};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -364,6 +364,19 @@ pub trait Runtime: Send + Sync + 'static {
     /// Removes the data that this runtime keeps for an environment, which is down: its named volumes. Idempotent.
     fn remove_data<'a>(&'a self, environment: &'a EnvironmentId) -> BoxFuture<'a, Result<(), RuntimeError>> {
         let _nothing_is_kept_here = environment;
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// This machine as an environment's containers reach it: the gateway of their network, which is made where it is
+    /// missing. None where there is no such network.
+    fn gateway<'a>(&'a self, environment: &'a EnvironmentId) -> BoxFuture<'a, Result<Option<IpAddr>, RuntimeError>> {
+        let _no_network_here = environment;
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    /// From now on these are the ways to and from a run: others are opened, what nobody needs is closed.
+    fn reroute<'a>(&'a self, handle: &'a Handle, tunnels: &'a [Tunnel]) -> BoxFuture<'a, Result<(), RuntimeError>> {
+        let _no_tunnels_here = (handle, tunnels);
         Box::pin(std::future::ready(Ok(())))
     }
 

@@ -144,6 +144,9 @@ pub struct Stack {
     pub variables: IndexMap<String, VariableSpec>,
     /// PATH, HOME and so on of the caller: what every service gets.
     pub base_env: BTreeMap<String, String>,
+    /// What the caller's environment says about where engines and hosts are: `DOCKER_HOST`, `SSH_AUTH_SOCK` and the like.
+    #[serde(default)]
+    pub runtime_env: BTreeMap<String, String>,
     /// The caller's whole environment, when a service has `inherit: true`.
     pub inherited_env: BTreeMap<String, String>,
 }
@@ -165,6 +168,7 @@ impl Stack {
             sync: SyncSpec::default(),
             variables: IndexMap::new(),
             base_env: BTreeMap::new(),
+            runtime_env: BTreeMap::new(),
             inherited_env: BTreeMap::new(),
         }
     }

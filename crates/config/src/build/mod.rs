@@ -99,6 +99,7 @@ pub(crate) fn build(tree: &Node, chosen: &Chosen<'_>, values: &Values<'_>, reade
         tests,
         variables: values.specs(),
         base_env: base_env(chosen.env),
+        runtime_env: runtime_env(chosen.env),
         inherited_env: if inherit { chosen.env.clone() } else { BTreeMap::new() },
     };
     verify::verify(&mut cx, tree, &nodes, &stack);
@@ -207,6 +208,26 @@ fn selected(cx: &mut Cx<'_>, chosen: &Chosen<'_>, stack: &Stack) -> BTreeSet<Ser
 
 /// Variables that every service gets.
 const BASE: [&str; 8] = ["PATH", "HOME", "USER", "SHELL", "LANG", "TZ", "TMPDIR", "SSH_AUTH_SOCK"];
+
+/// Variables that say where engines and hosts are.
+const RUNTIME: [&str; 10] = [
+    "HOME",
+    "PATH",
+    "XDG_RUNTIME_DIR",
+    "DOCKER_HOST",
+    "DOCKER_CONTEXT",
+    "DOCKER_CONFIG",
+    "CONTAINER_HOST",
+    "SSH_AUTH_SOCK",
+    "MUSTER_SSH",
+    "MUSTER_SSH_CONFIG",
+];
+
+fn runtime_env(env: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let known =
+        |name: &&str| env.get(*name).filter(|value| !value.is_empty()).map(|value| (name.to_string(), value.clone()));
+    RUNTIME.iter().filter_map(|name| known(name)).collect()
+}
 
 fn base_env(env: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let base = |name: &str| BASE.contains(&name) || name.starts_with("LC_");

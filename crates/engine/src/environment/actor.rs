@@ -187,8 +187,8 @@ impl Actor {
             Message::Destroyed => self.destroying -= 1,
             Message::Ended(instance, run, record) => self.ended(&instance, run, &record, turn),
             Message::Found(instance, run, found) => self.found(&instance, run, *found, turn),
-            Message::Spec(run, answer) => {
-                let spec = self.resolver(|r| r.spec(&run));
+            Message::Context(run, answer) => {
+                let spec = self.resolver(|r| r.context(&run));
                 // An error means that the asking client is gone.
                 let _ = answer.send(spec.and_then(|spec| spec.map_err(|error| super::commands::unresolved(&error))));
             }
@@ -244,6 +244,7 @@ impl Actor {
             secrets: &self.secrets,
             folders: RefCell::default(),
             paths: &self.shared.paths,
+            asked: None,
         };
         Ok(work(&resolver))
     }

@@ -11,17 +11,21 @@ use crate::documents::{
 use crate::errors;
 use crate::inputs;
 use crate::ports::{self, PortError, PortTable};
-use crate::resolve::{ResolveError, Resolver};
+use crate::resolve::{self, ResolveError, Resolver};
 use crate::shared::reserved;
 use muster_core::{Accepted, Command, graph, plan};
 use muster_probe::port_owner;
-use muster_spec::{EnvironmentId, InstanceId, RunId, Selector, ServiceKind, Signal, Stack};
+use muster_spec::{EnvironmentId, InstanceId, RunId, RuntimeKind, Selector, ServiceKind, ServiceName, Signal, Stack};
 use muster_store::{Batch, EnvironmentRow, PortRow, SuccessRow, Write};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+/// The fact in which the part of a port table lies that is no service's.
+pub(super) const BESIDE: &str = "ports_beside";
 
 /// A stack that can be accepted, with everything that was computed about it.
 struct Prepared {
@@ -76,7 +80,9 @@ impl Actor {
     async fn accept(&mut self, request: &UpRequest) -> Result<Prepared, ErrorDocument> {
         let shared = Arc::clone(&self.shared);
         let mut all = shared.ports.lock().await;
-        let prepared = self.prepare(request, &all).await?;
+        let mut prepared = self.prepare(request, &all).await?;
+        self.shared.runtimes.settle(&self.id, &request.stack.runtime_env);
+        prepared.ports.gateway = self.gateway(&prepared).await?;
         let changed = self.machine.accepted().is_none_or(|old| old.stack != prepared.accepted.stack);
         let generation = self.machine.header().generation + 1;
         if changed || *self.ports != prepared.ports {
@@ -113,7 +119,8 @@ impl Actor {
         }
         let wanted = if request.no_deps { targets.clone() } else { graph::closure(&stack, &targets) };
         self.available(&stack, &wanted)?;
-        let ports = ports::allocate(&stack, &self.ports, &reserved(all, &self.id), ports::can_bind);
+        let needed = resolve::wanted(&self.id, &stack, &request.secrets, &self.shared.paths);
+        let ports = ports::allocate(&stack, needed, &self.ports, &reserved(all, &self.id), ports::can_bind);
         let ports = ports.map_err(|error| port_error(&error))?;
         let resolver = Resolver {
             id: &self.id,
@@ -122,19 +129,22 @@ impl Actor {
             secrets: &request.secrets,
             folders: RefCell::default(),
             paths: &self.shared.paths,
+            asked: None,
         };
-        let mut hashes = BTreeMap::new();
+        let (mut hashes, mut problems) = (BTreeMap::new(), Vec::new());
         for instance in stack.instances() {
-            let known =
-                stack.services.get(&instance.service).is_some_and(|s| self.shared.runtimes.get(s.runtime).is_some());
+            let known = stack.services.get(&instance.service).is_some_and(|s| self.has(s.runtime));
             if known {
                 let run = RunId { environment: self.id.clone(), instance: instance.clone(), number: 0, step: None };
                 let spec = resolver.spec(&run).map_err(|error| unresolved(&error))?;
                 if wanted.contains(&instance) {
-                    self.possible(&instance, &spec)?;
+                    problems.extend(self.problems(&instance, &spec));
                 }
                 hashes.insert(instance, spec.hash);
             }
+        }
+        if !problems.is_empty() {
+            return Err(ErrorDocument::new("runtime::unsupported", 8, problems.join("; ")));
         }
         let (inputs, satisfied) = self.satisfied(&stack, &hashes).await?;
         Ok(Prepared { accepted: Arc::new(Accepted { stack, hashes, satisfied }), targets, ports, inputs })
@@ -144,16 +154,14 @@ impl Actor {
     fn available(&self, stack: &Stack, wanted: &BTreeSet<InstanceId>) -> Result<(), ErrorDocument> {
         let names: BTreeSet<_> = wanted.iter().map(|instance| &instance.service).collect();
         for service in names.into_iter().filter_map(|name| stack.services.get(name)) {
-            if self.shared.runtimes.get(service.runtime).is_none() {
-                let here: Vec<String> = service
-                    .variants
-                    .kinds()
-                    .iter()
-                    .filter(|k| self.shared.runtimes.get(**k).is_some())
-                    .map(ToString::to_string)
-                    .collect();
+            if !self.has(service.runtime) {
+                let here: Vec<String> =
+                    service.variants.kinds().iter().filter(|k| self.has(**k)).map(ToString::to_string).collect();
                 let help = if here.is_empty() {
-                    format!("this version runs processes of this machine: give `{}` a `process:`", service.name)
+                    format!(
+                        "the file offers no other way to run `{}`; `muster doctor` says what this machine lacks",
+                        service.name
+                    )
                 } else {
                     format!("the file also offers: {}; try `--runtime {}={}`", here.join(", "), service.name, here[0])
                 };
@@ -167,14 +175,28 @@ impl Actor {
         Ok(())
     }
 
-    /// The runtime can do what the service asks for.
-    fn possible(&self, instance: &InstanceId, spec: &muster_spec::InstanceSpec) -> Result<(), ErrorDocument> {
-        let problems = self.shared.runtimes.get(spec.runtime).map(|runtime| runtime.validate(spec)).unwrap_or_default();
-        if problems.is_empty() {
-            return Ok(());
+    /// Whether this machine has a driver for a kind.
+    fn has(&self, kind: RuntimeKind) -> bool {
+        self.shared.runtimes.get(kind, &self.id).is_some()
+    }
+
+    /// What of a service its runtime cannot do, a sentence each.
+    fn problems(&self, instance: &InstanceId, spec: &muster_spec::InstanceSpec) -> Vec<String> {
+        let runtime = self.shared.runtimes.get(spec.runtime, &self.id);
+        let problems = runtime.map(|runtime| runtime.validate(spec)).unwrap_or_default();
+        problems.iter().map(|p| format!("service `{instance}`: `{}`: {}", p.field, p.message)).collect()
+    }
+
+    /// This machine as containers reach it, where a tunnel has to listen for them.
+    async fn gateway(&self, prepared: &Prepared) -> Result<Option<IpAddr>, ErrorDocument> {
+        let stack = &prepared.accepted.stack;
+        let remote = |name: &ServiceName| stack.services.get(name).is_some_and(|s| s.runtime == RuntimeKind::Remote);
+        if !prepared.ports.reached.iter().any(|(service, _)| remote(service)) {
+            return Ok(None);
         }
-        let all: Vec<String> = problems.iter().map(|p| format!("`{}`: {}", p.field, p.message)).collect();
-        Err(ErrorDocument::new("runtime::unsupported", 8, format!("service `{instance}`: {}", all.join("; "))))
+        let Some(runtime) = self.shared.runtimes.get(RuntimeKind::Container, &self.id) else { return Ok(None) };
+        let found = runtime.gateway(&self.id).await;
+        found.map_err(|error| ErrorDocument::new("runtime::unavailable", 8, error.to_string()))
     }
 
     /// Hashes the inputs of jobs, and tells which of them need not run again.
@@ -301,5 +323,10 @@ pub(super) fn environment_rows(id: &EnvironmentId, accepted: &Accepted, generati
         name: name.clone(),
     };
     let ports = table.numbers.iter().map(port).collect();
-    vec![Write::PutEnvironment(row), Write::PutPorts { environment: id.clone(), ports }].into()
+    let beside = Write::PutFact {
+        environment: Some(id.clone()),
+        key: BESIDE.to_owned(),
+        value: serde_json::to_string(&table.beside()).unwrap_or_default(),
+    };
+    vec![Write::PutEnvironment(row), Write::PutPorts { environment: id.clone(), ports }, beside].into()
 }

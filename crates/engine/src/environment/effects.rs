@@ -2,6 +2,7 @@
 
 use super::actor::{Actor, Turn};
 use super::copy::Copy;
+use super::inside;
 use super::launch::{self, Launch};
 use super::live::Live;
 use super::message::Message;
@@ -47,11 +48,15 @@ impl Actor {
     }
 
     pub(super) fn runtime_of(&self, instance: &InstanceId) -> Option<Arc<dyn Runtime>> {
-        let kind = match self.live.get(instance).and_then(|live| live.handle.as_ref()) {
+        let live = self.live.get(instance);
+        if let Some(runtime) = live.and_then(|live| live.runtime.as_ref()) {
+            return Some(Arc::clone(runtime));
+        }
+        let kind = match live.and_then(|live| live.handle.as_ref()) {
             Some(handle) => handle.runtime,
             None => self.stack()?.services.get(&instance.service)?.runtime,
         };
-        self.shared.runtimes.get(kind)
+        self.shared.runtimes.get(kind, &self.id)
     }
 
     /// The row of a run that is about to be: the intent, without a handle.
@@ -151,7 +156,11 @@ impl Actor {
             let copy = Copy { run, to, instance: instance.clone() };
             tokio::spawn(copy.run(self.log_grew.subscribe(), live.cancel.clone()));
         }
-        if let Some(runtime) = self.shared.runtimes.get(handle.runtime) {
+        if let Some(runtime) = self.shared.runtimes.get(handle.runtime, &self.id) {
+            live.runtime = Some(Arc::clone(&runtime));
+            if let Some(inside) = inside::inside(&runtime, &handle) {
+                live.probe.set_inside(inside);
+            }
             let probed = self.stack().and_then(|stack| stack.services.get(&instance.service));
             if probed.is_some_and(|service| service.probes.roles().next().is_some()) {
                 live.probe.set_pids(runtime.roots(&handle));
@@ -235,16 +244,25 @@ impl Actor {
         let mut run = self.run_id(instance, number);
         run.step = Some("stop".to_owned());
         let spec = self.resolver(|resolver| resolver.step(command, &run));
-        let (shared, kill) = (Arc::clone(&self.shared), self.runtime_of(instance));
+        let shared = Arc::clone(&self.shared);
+        let runtime = self.runtime_of(instance);
         let Some(live) = self.live.get(instance) else { return };
         let (cancel, handle) = (live.cancel.clone(), live.handle.clone());
         tokio::spawn(async move {
-            let outcome = match spec {
-                Ok(Ok(spec)) => launch::step(&shared, &run, &spec, &cancel).await,
-                Ok(Err(error)) => Err(error.to_string()),
-                Err(error) => Err(error.message),
+            let outcome = match (spec, &runtime, &handle) {
+                // where the service is, its command is run beside it
+                (Ok(Ok(spec)), Some(runtime), Some(handle)) if spec.runtime != RuntimeKind::Process => {
+                    let command = spec.command;
+                    tokio::select! {
+                        ran = inside::run(runtime.as_ref(), handle, command) => ran.and_then(|ran| ran.outcome()),
+                        () = cancel.cancelled() => Ok(()),
+                    }
+                }
+                (Ok(Ok(spec)), _, _) => launch::step(&shared, &run, &spec, &cancel).await,
+                (Ok(Err(error)), _, _) => Err(error.to_string()),
+                (Err(error), _, _) => Err(error.message),
             };
-            if let (Err(reason), Some(runtime), Some(handle)) = (outcome, kill, handle)
+            if let (Err(reason), Some(runtime), Some(handle)) = (outcome, runtime, handle)
                 && !cancel.is_cancelled()
             {
                 tracing::info!(%run, reason, "the stop command failed: KILL follows");
@@ -295,8 +313,9 @@ impl Actor {
         live.probing = live.cancel.child_token();
         let (context, probing, wake) = (live.probe.clone(), live.probing.clone(), Arc::clone(&live.wake));
         let log_dir = live.handle.as_ref().and_then(|handle| handle.log_dir.clone());
+        let address = live.handle.as_ref().and_then(|handle| handle.address);
         let Some(service) = service else { return };
-        let checks = self.resolver(|resolver| prober::resolve(&service, roles, resolver, &run));
+        let checks = self.resolver(|resolver| prober::resolve(&service, roles, resolver, &run, address));
         match checks {
             Ok(Ok(asked)) => {
                 let patterns: Vec<_> = asked.iter().flat_map(|asked| asked.check.log_patterns()).collect();
@@ -346,7 +365,13 @@ impl Actor {
         // counted as something that is being removed: until then the environment is not down
         self.destroying += 1;
         let (id, mailbox) = (self.id.clone(), self.mailbox.clone());
-        let runtimes: Vec<_> = RuntimeKind::ALL.iter().filter_map(|kind| self.shared.runtimes.get(*kind)).collect();
+        let chosen = |kind| self.stack().is_some_and(|stack| stack.services.values().any(|s| s.runtime == kind));
+        let of = |kind| match chosen(kind) {
+            true => self.shared.runtimes.get(kind, &self.id),
+            // what no service is meant to run as, but once was
+            false => self.shared.runtimes.made(kind, &self.id),
+        };
+        let runtimes: Vec<_> = RuntimeKind::ALL.into_iter().filter_map(of).collect();
         tokio::spawn(async move {
             for runtime in runtimes {
                 if let Err(error) = runtime.leave(&id).await {

@@ -2,16 +2,17 @@
 
 use super::message::Message;
 use super::record::private_dir;
+use crate::address;
 use crate::crash;
 use crate::inputs;
 use crate::paths::Paths;
-use crate::resolve::{ResolveError, Resolver};
+use crate::resolve::{Asker, ResolveError, Resolver};
 use crate::shared::Shared;
 use futures::StreamExt;
 use muster_core::Chance;
 use muster_probe::port_owner;
 use muster_runtime::{Handle, Known, RuntimeEvent, StartError};
-use muster_spec::{InstanceSpec, Location, RunId};
+use muster_spec::{CommandSpec, ContainerRun, InstanceSpec, Location, MountSource, RunId, RuntimeKind, Template};
 use muster_store::SuccessRow;
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
@@ -21,6 +22,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Others may pass through a folder, not look into it.
 const PASS: u32 = 0o011;
+/// Everybody may make files in a folder, and remove only their own.
+const SHARED: u32 = 0o1777;
 
 /// What a start has to do, with nothing left to resolve.
 pub(super) struct Launch {
@@ -72,16 +75,69 @@ impl Launch {
         let spec = resolver.spec(run)?;
         let service = &resolver.stack.services[&run.instance.service];
         let mut before = Vec::new();
-        for (n, step) in service.variants.process.iter().flat_map(|p| &p.before).enumerate() {
-            let creates =
-                step.creates.as_ref().map(|path| resolver.template(path, run, &Location::Host)).transpose()?;
+        let elsewhere = matches!(address::location(service), Location::Remote(_));
+        for (n, step) in resolver.steps(service).iter().enumerate() {
+            let creates = step.creates.as_ref().map(|path| resolver.template(path, run, &Asker::of(service)));
+            let creates = creates.transpose()?.map(PathBuf::from);
             let run = step_of(run, format!("before-{n}"));
-            before.push(Before { spec: resolver.step(&step.command, &run)?, run, creates: creates.map(PathBuf::from) });
+            let mut made = Before { spec: resolver.step(&step.command, &run)?, run, creates: None };
+            match creates {
+                Some(path) if seen_here(&made.spec, &path) => made.creates = Some(path),
+                Some(path) => unless_there(&mut made.spec, &path),
+                None => {}
+            }
+            before.push(made);
+        }
+        let mut folders = resolver.folders.take();
+        if elsewhere && !folders.is_empty() {
+            let run = step_of(run, "folders".to_owned());
+            let spec = make_there(resolver, &run, &folders)?;
+            before.insert(0, Before { spec, run, creates: None });
+            folders.clear();
         }
         let build = if rebuild { Build::prepare(resolver, run)? } else { None };
-        let folders = resolver.folders.take();
+        folders.extend(resolver.folders.take());
         Ok(Self { run: run.clone(), spec, folders, build, before })
     }
+}
+
+/// Whether a path of a step is one of this machine: a process's, or below what a container mounts.
+fn seen_here(spec: &InstanceSpec, path: &Path) -> bool {
+    let mounted = |container: &ContainerRun| {
+        container.mounts.iter().any(|mount| match &mount.source {
+            MountSource::Bind { path: source, .. } => *source == mount.target && path.starts_with(source),
+            MountSource::Volume(_)
+            | MountSource::Anonymous
+            | MountSource::Tmpfs { .. }
+            | MountSource::Content { .. } => false,
+        })
+    };
+    match (&spec.container, &spec.remote) {
+        (Some(container), _) => mounted(container),
+        (None, Some(_)) => false,
+        (None, None) => true,
+    }
+}
+
+/// The same step, which looks for the path itself.
+fn unless_there(spec: &mut InstanceSpec, path: &Path) {
+    let looks = ["sh", "-c", "[ -e \"$0\" ] || exec \"$@\""].map(str::to_owned);
+    let argv = std::mem::take(&mut spec.command.argv);
+    spec.command.argv = looks.into_iter().chain([path.display().to_string()]).chain(argv).collect();
+    if let Some(container) = &mut spec.container {
+        container.command = Some(spec.command.argv.clone());
+    }
+}
+
+/// Makes folders on another host, which nobody else may enter.
+fn make_there(resolver: &Resolver<'_>, run: &RunId, folders: &BTreeSet<PathBuf>) -> Result<InstanceSpec, ResolveError> {
+    const SCRIPT: &str = "umask 077; mkdir -p \"$@\" && for f; do [ -O \"$f\" ] || { echo \"$f is somebody else's\" >&2; \
+                          exit 1; }; done";
+    let words = ["sh", "-c", SCRIPT, "sh"].into_iter().map(Template::literal);
+    let words = words.chain(folders.iter().map(|folder| Template::literal(&folder.display().to_string())));
+    let mut spec = resolver.step(&CommandSpec::Exec(words.collect()), run)?;
+    spec.command.cwd = PathBuf::new();
+    Ok(spec)
 }
 
 impl Build {
@@ -89,7 +145,7 @@ impl Build {
     pub(super) fn prepare(resolver: &Resolver<'_>, run: &RunId) -> Result<Option<Self>, ResolveError> {
         let Some(build) = &resolver.stack.services[&run.instance.service].build else { return Ok(None) };
         let run = step_of(run, "build".to_owned());
-        let mut spec = resolver.step(&build.command, &run)?;
+        let mut spec = resolver.local_step(&build.command, &run)?;
         spec.user = None;
         spec.command.cwd.clone_from(&resolver.stack.root);
         let (root, globs) = (resolver.stack.root.clone(), build.inputs.clone());
@@ -147,6 +203,9 @@ pub(super) async fn run(
         if let Some(user) = &launch.spec.user {
             own(folder, user, &shared.paths);
         }
+        if launch.spec.container.is_some() {
+            open_to_all(folder);
+        }
     }
     if let Some(build) = &launch.build {
         build.run(shared, cancel).await.map_err(never)?;
@@ -162,7 +221,7 @@ pub(super) async fn run(
         return Err(again("stopped before it was started".to_owned()));
     }
     let missing = || never(format!("runtime `{}` is not available here", launch.spec.runtime));
-    let runtime = shared.runtimes.get(launch.spec.runtime).ok_or_else(missing)?;
+    let runtime = shared.runtimes.get(launch.spec.runtime, &launch.run.environment).ok_or_else(missing)?;
     // not cancelled: a run that is being spawned is either spawned or not, and is stopped afterwards
     crash::point("spawn.before");
     let started = runtime.start(&launch.run, &launch.spec).await;
@@ -173,6 +232,13 @@ pub(super) async fn run(
             Err(Failed { reason, chance: Chance::Never { code: Some(code) } })
         }
         Err(StartError::Transient(reason)) => Err(again(reason)),
+    }
+}
+
+/// Nobody knows who the user in a container is: the folders above are what keeps others out.
+fn open_to_all(folder: &Path) {
+    if let Err(error) = std::fs::set_permissions(folder, std::fs::Permissions::from_mode(SHARED)) {
+        tracing::warn!(folder = %folder.display(), %error, "cannot open a folder to its container's user");
     }
 }
 
@@ -193,6 +259,10 @@ fn own(folder: &Path, user: &str, paths: &Paths) {
 
 /// A port that somebody else holds is told with its owner, before the start.
 fn check_ports(spec: &InstanceSpec) -> Result<(), String> {
+    if spec.runtime == RuntimeKind::Remote {
+        // they are that host's
+        return Ok(());
+    }
     for (name, port) in &spec.ports {
         if !crate::ports::can_bind(*port) {
             let owner = match port_owner(*port) {
@@ -212,7 +282,8 @@ pub(super) async fn step(
     spec: &InstanceSpec,
     cancel: &CancellationToken,
 ) -> Result<(), String> {
-    let runtime = shared.runtimes.process();
+    let runtime = shared.runtimes.get(spec.runtime, &run.environment);
+    let runtime = runtime.ok_or_else(|| format!("runtime `{}` is not available here", spec.runtime))?;
     let name = spec.command.argv.first().cloned().unwrap_or_default();
     let handle = runtime.start(run, spec).await.map_err(|error| error.to_string())?;
     let mut events = runtime.watch(&handle);

@@ -1,7 +1,7 @@
 //! What the actor holds of a run besides the core's state: its handle, and the tasks that watch it.
 
 use muster_probe::ProbeContext;
-use muster_runtime::Handle;
+use muster_runtime::{Handle, Runtime};
 use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -12,6 +12,10 @@ pub(crate) struct Live {
     pub(crate) number: u64,
     /// Where it is, once it was spawned.
     pub(crate) handle: Option<Arc<Handle>>,
+    /// What an earlier daemon knew of it.
+    pub(crate) known: Option<Arc<Handle>>,
+    /// Who runs it.
+    pub(crate) runtime: Option<Arc<dyn Runtime>>,
     /// Wall time of its spawn, in nanoseconds.
     pub(crate) started_at_ns: Option<u64>,
     /// Ends every task of the run: launch, watch, probes.
@@ -33,6 +37,8 @@ impl Live {
         Self {
             number,
             handle: None,
+            known: None,
+            runtime: None,
             started_at_ns: None,
             probing: cancel.child_token(),
             cancel,

@@ -6,7 +6,7 @@ use crate::errors;
 use crate::snapshot::Snapshot;
 use muster_core::{Command, Event, Machine};
 use muster_runtime::{ExitRecord, Found};
-use muster_spec::{EnvironmentId, InstanceId, InstanceSpec, RunId, Signal};
+use muster_spec::{EnvironmentId, InstanceId, ResolvedCommand, RunId, Signal};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +41,7 @@ pub(crate) enum Message {
     /// What became of a run.
     Found(InstanceId, u64, Box<Found>),
     /// A run's spec, for a reader.
-    Spec(RunId, Answer<InstanceSpec>),
+    Context(RunId, Answer<ResolvedCommand>),
     /// What can be asked of these now.
     Examine(Vec<InstanceId>, Answer<Vec<Examined>>),
     /// The core's state, for `why`.
@@ -66,7 +66,7 @@ impl Message {
             | Self::Ended(..)
             | Self::Destroyed
             | Self::Found(..)
-            | Self::Spec(..)
+            | Self::Context(..)
             | Self::Close(_) => false,
         }
     }

@@ -11,6 +11,7 @@ mod actor;
 mod commands;
 mod copy;
 mod effects;
+mod inside;
 mod launch;
 mod live;
 mod message;

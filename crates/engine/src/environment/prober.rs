@@ -8,6 +8,7 @@ use muster_core::schedule::Schedule;
 use muster_logs::Reader;
 use muster_probe::{LogSource, Outcome, ProbeContext, ResolvedCheck, ResolvedDetails, attempt};
 use muster_spec::{InstanceId, ProbeSpec, Role, RunId, ServiceSpec};
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::{Notify, mpsc};
@@ -29,8 +30,9 @@ pub(crate) fn resolve(
     roles: &[Role],
     resolver: &Resolver<'_>,
     run: &RunId,
+    address: Option<IpAddr>,
 ) -> Result<Vec<Asked>, String> {
-    let probing = resolver.probing(run);
+    let probing = resolver.probing(run, address);
     let mut asked = Vec::new();
     for role in roles {
         if let Some(spec) = service.probes.get(*role) {
@@ -62,11 +64,12 @@ impl Actor {
         };
         let live = self.live.get(instance);
         let run = self.run_id(instance, live.map_or(0, |live| live.number));
+        let address = live.and_then(|live| live.handle.as_ref()?.address);
         let roles: Vec<Role> = service.probes.roles().collect();
         let resolved = self.resolver(|resolver| {
-            let probing = resolver.probing(&run);
+            let probing = resolver.probing(&run, address);
             let details = service.details.as_ref().and_then(|wanted| ResolvedDetails::resolve(wanted, &probing).ok());
-            (resolve(service, &roles, resolver, &run).unwrap_or_default(), details)
+            (resolve(service, &roles, resolver, &run, address).unwrap_or_default(), details)
         });
         let (probes, details) = resolved.unwrap_or_default();
         let context = live.map(|live| live.probe.clone()).unwrap_or_default();
@@ -92,10 +95,12 @@ pub(super) async fn ask(
     let mut schedule = Schedule::new();
     let mut wait = Schedule::first(&asked.spec);
     let mut passed_before = false;
+    let told = asked.check.is_told();
     loop {
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
-            () = wake.notified(), if !passed_before => {}
+            // what is told is told at once, also when it is no more
+            () = wake.notified(), if !passed_before || told => {}
             () = cancel.cancelled() => return,
         }
         let outcome = tokio::select! {

@@ -1,7 +1,7 @@
 //! What an environment leaves on disk beside the journal: enough to build a lost journal's rows again.
 
 use crate::paths::Paths;
-use crate::ports::PortTable;
+use crate::ports::{Beside, PortTable};
 use muster_core::Accepted;
 use muster_spec::{EnvironmentId, PortName, SecretText, ServiceName};
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,9 @@ pub(crate) struct EnvironmentRecord {
     pub(crate) port_block: u16,
     /// Its ports.
     pub(crate) ports: Vec<(ServiceName, u16, PortName, u16)>,
+    /// What of its ports is no service's.
+    #[serde(default)]
+    pub(crate) beside: Beside,
 }
 
 impl EnvironmentRecord {
@@ -35,13 +38,16 @@ impl EnvironmentRecord {
             port_base: table.base,
             port_block: table.block,
             ports: table.numbers.iter().map(entry).collect(),
+            beside: table.beside(),
         }
     }
 
     /// Its ports as a table.
     pub(crate) fn table(&self) -> PortTable {
         let numbers = self.ports.iter().map(|(s, r, n, number)| ((s.clone(), *r, n.clone()), *number)).collect();
-        PortTable { base: self.port_base, block: self.port_block, numbers }
+        let mut table = PortTable { base: self.port_base, block: self.port_block, numbers, ..PortTable::default() };
+        table.put_beside(self.beside.clone());
+        table
     }
 
     /// Reads it.

@@ -1,7 +1,7 @@
 //! After a daemon start: what was known is looked for, what is found is taken back, what cannot be verified is left alone.
 
 use super::actor::{Actor, Seed, Turn};
-use super::commands::environment_rows;
+use super::commands::{BESIDE, environment_rows};
 use super::effects::exit;
 use super::live::Live;
 use super::message::{Handle, Message};
@@ -10,10 +10,14 @@ use crate::clock::wall_ns;
 use crate::shared::Shared;
 use muster_core::{Accepted, Context, Effect, Event, Found, InstanceRow, Machine, Saved};
 use muster_runtime::Found as RuntimeFound;
-use muster_spec::{EnvironmentId, InstanceId};
+use muster_spec::{EnvironmentId, InstanceId, RuntimeKind};
 use muster_store::{EnvironmentRow, RunRow, StoreError, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
+/// How long an engine or host that could not be asked is left alone, at first and at most.
+const AGAIN_FIRST: Duration = Duration::from_secs(1);
+const AGAIN_LAST: Duration = Duration::from_secs(15);
 /// Runs of an instance that recovery looks at: the current one.
 const LAST: u32 = 1;
 
@@ -28,6 +32,12 @@ pub(crate) fn known(shared: &Arc<Shared>, row: EnvironmentRow) -> Result<Handle,
     ports.block = row.port_block.unwrap_or(ports.block);
     for port in shared.store.ports_of(&id)? {
         ports.numbers.insert((port.service, port.replica, port.name), port.number);
+    }
+    if let Some(text) = shared.store.fact(Some(&id), BESIDE)? {
+        ports.put_beside(serde_json::from_str(&text).unwrap_or_default());
+    }
+    if let Some(accepted) = &accepted {
+        shared.runtimes.settle(&id, &accepted.stack.runtime_env);
     }
     let mut rows: Vec<InstanceRow> = Vec::new();
     let mut handles = Vec::new();
@@ -62,17 +72,23 @@ fn handle_of(run: RunRow) -> Option<muster_runtime::Handle> {
 pub(crate) async fn unknown(shared: &Arc<Shared>, id: EnvironmentId, record: EnvironmentRecord) -> Option<Handle> {
     let mut rows = Vec::new();
     let mut last: std::collections::BTreeMap<InstanceId, (u64, bool)> = std::collections::BTreeMap::new();
-    match shared.runtimes.process().list(&id).await {
-        Ok(found) => {
-            for run in found.into_iter().filter(|run| run.run.step.is_none()) {
-                let alive = !matches!(run.found, RuntimeFound::Exited(_) | RuntimeFound::Absent);
-                let entry = last.entry(run.run.instance.clone()).or_default();
-                *entry = (*entry).max((run.run.number, alive));
+    let stack = &record.accepted.stack;
+    shared.runtimes.settle(&id, &stack.runtime_env);
+    let mut kinds: std::collections::BTreeSet<_> = stack.services.values().map(|service| service.runtime).collect();
+    kinds.insert(RuntimeKind::Process);
+    for runtime in kinds.into_iter().filter_map(|kind| shared.runtimes.get(kind, &id)) {
+        match runtime.list(&id).await {
+            Ok(found) => {
+                for run in found.into_iter().filter(|run| run.run.step.is_none()) {
+                    let alive = !matches!(run.found, RuntimeFound::Exited(_) | RuntimeFound::Absent);
+                    let entry = last.entry(run.run.instance.clone()).or_default();
+                    *entry = (*entry).max((run.run.number, alive));
+                }
             }
-        }
-        Err(error) => {
-            tracing::error!(environment = %id, %error, "cannot look for runs: the environment is left alone");
-            return None;
+            Err(error) => {
+                tracing::error!(environment = %id, %error, "cannot look for runs: the environment is left alone");
+                return None;
+            }
         }
     }
     for (instance, (number, alive)) in last {
@@ -104,8 +120,11 @@ impl Actor {
         let known = self.adopting.remove(&instance).filter(|handle| handle.run.number == number);
         let kind = known.as_ref().map(|handle| handle.runtime);
         let kind = kind.or_else(|| Some(self.stack()?.services.get(&instance.service)?.runtime));
-        let runtime = kind.and_then(|kind| self.shared.runtimes.get(kind));
-        self.live.insert(instance.clone(), Live::new(number));
+        let runtime = kind.and_then(|kind| self.shared.runtimes.get(kind, &self.id));
+        let mut live = Live::new(number);
+        live.known = known.clone().map(Arc::new);
+        live.runtime.clone_from(&runtime);
+        self.live.insert(instance.clone(), live);
         let mailbox = self.mailbox.clone();
         tokio::spawn(async move {
             let found = match runtime {
@@ -140,15 +159,49 @@ impl Actor {
                 Found::Exited(exit(&record.exit))
             }
             RuntimeFound::Absent => Found::Absent,
-            RuntimeFound::Unverifiable(reason) => Found::Unverifiable(reason),
+            RuntimeFound::Unverifiable(reason) => {
+                self.look_again(instance, number);
+                Found::Unverifiable(reason)
+            }
         };
         self.step(Event::Recovered { instance: instance.clone(), run: number, found }, turn);
+    }
+
+    /// What an engine or a host cannot tell now, it tells when it is back.
+    fn look_again(&self, instance: &InstanceId, number: u64) {
+        let (Some(live), Some(runtime)) = (self.live.get(instance), self.runtime_of(instance)) else { return };
+        if !matches!(runtime.kind(), RuntimeKind::Container | RuntimeKind::Remote) {
+            return;
+        }
+        let (run, known, cancel) = (self.run_id(instance, number), live.known.clone(), live.cancel.clone());
+        let (instance, mailbox) = (instance.clone(), self.mailbox.clone());
+        let look = async move {
+            let mut wait = AGAIN_FIRST;
+            loop {
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(AGAIN_LAST);
+                match runtime.recover(&run, known.as_deref()).await {
+                    RuntimeFound::Unverifiable(_) => {}
+                    found @ (RuntimeFound::Running(_) | RuntimeFound::Exited(_) | RuntimeFound::Absent) => {
+                        return found;
+                    }
+                }
+            }
+        };
+        tokio::spawn(async move {
+            let found = tokio::select! {
+                found = look => found,
+                () = cancel.cancelled() => return,
+            };
+            // An error means that the daemon is ending.
+            let _ = mailbox.send(Message::Found(instance, number, Box::new(found))).await;
+        });
     }
 
     /// A run that was taken back has secrets that its runtime has forgotten.
     fn remind(&self, handle: &muster_runtime::Handle) {
         let spec = self.resolver(|resolver| resolver.spec(&handle.run));
-        if let (Ok(Ok(spec)), Some(runtime)) = (spec, self.shared.runtimes.get(handle.runtime)) {
+        if let (Ok(Ok(spec)), Some(runtime)) = (spec, self.shared.runtimes.get(handle.runtime, &self.id)) {
             runtime.remember_secrets(&handle.run, &spec.secrets);
         }
     }

@@ -107,6 +107,11 @@ fn describe(check: &ResolvedCheck) -> String {
         ResolvedCheck::Listens(ports) => {
             format!("listens on {}", ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
         }
+        ResolvedCheck::ListensThere(ports) => {
+            let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
+            format!("listens there on {}", ports.join(", "))
+        }
+        ResolvedCheck::FileThere(path) => format!("file {} there", path.display()),
         ResolvedCheck::All(checks) => many(checks, " and "),
         ResolvedCheck::Any(checks) => many(checks, " or "),
     }

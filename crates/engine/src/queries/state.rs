@@ -71,7 +71,7 @@ impl Engine {
         let runtimes = &self.inner.shared.runtimes;
         let look = |handle: Option<Arc<Handle>>| async move {
             let handle = handle?;
-            runtimes.get(handle.runtime)?.inspect(&handle).await.ok()?.usage
+            runtimes.get(handle.runtime, &handle.run.environment)?.inspect(&handle).await.ok()?.usage
         };
         handles.iter().cloned().map(look).collect::<FuturesOrdered<_>>().collect().await
     }

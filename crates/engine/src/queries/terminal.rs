@@ -13,7 +13,7 @@ impl Engine {
         let instance = one(&now, text)?;
         let info = now.instances.get(&instance).filter(|info| alive(info.view.state));
         let handle = info.and_then(|info| info.handle.clone());
-        let runtime = handle.as_ref().and_then(|handle| self.inner.shared.runtimes.get(handle.runtime));
+        let runtime = handle.as_ref().and_then(|handle| self.inner.shared.runtimes.get(handle.runtime, id));
         handle.zip(runtime).ok_or_else(|| {
             ErrorDocument::new("command::not_running", 125, format!("`{instance}` does not run"))
                 .help(format!("run `muster start {instance}`, or `muster run {instance} -- COMMAND`"))

@@ -92,15 +92,6 @@ impl ContainerRuntime {
     pub fn new(config: ContainerConfig) -> Self {
         Self { driver: Arc::new(Driver::new(config)) }
     }
-
-    /// This machine as an environment's containers reach it: the gateway of their network, which is made where it is
-    /// missing.
-    ///
-    /// # Errors
-    /// Where no engine answers, or it can make no network.
-    pub async fn gateway(&self, environment: &EnvironmentId) -> Result<Option<std::net::IpAddr>, RuntimeError> {
-        Ok(self.driver.gateway(environment).await?)
-    }
 }
 
 impl Runtime for ContainerRuntime {
@@ -194,6 +185,13 @@ impl Runtime for ContainerRuntime {
 
     fn remove_data<'a>(&'a self, environment: &'a EnvironmentId) -> BoxFuture<'a, Result<(), RuntimeError>> {
         self.driver.remove_data(environment).boxed()
+    }
+
+    fn gateway<'a>(
+        &'a self,
+        environment: &'a EnvironmentId,
+    ) -> BoxFuture<'a, Result<Option<std::net::IpAddr>, RuntimeError>> {
+        async move { Ok(self.driver.gateway(environment).await?) }.boxed()
     }
 
     /// None: what runs in a container has no port of this machine.
