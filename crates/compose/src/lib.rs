@@ -21,6 +21,7 @@
 mod canonical;
 mod checks;
 mod consistency;
+mod dialect;
 mod dotenv;
 mod environ;
 mod extends;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Tag as YamlTag};
 
+use crate::dialect::{has_slash_escape, mendable, other_version};
 use crate::problem::{Code, Report};
 use crate::scalar;
 use crate::tree::{Key, Map, Node, Span, Tag, Value, Written};
@@ -14,8 +15,8 @@ const MAX_DEPTH: usize = 128;
 /// Nodes of one file, aliases expanded: more than a project of 10,000 services has, and little enough memory.
 const MAX_NODES: usize = 1_000_000;
 
-/// Places where a tab stands for a space before the file is given up: more than a file has that is not made to hurt.
-const MAX_TABS: usize = 500;
+/// Places that are mended before a file is given up: more than a file has that is not made to hurt.
+const MAX_MENDED: usize = 500;
 
 /// The documents of one file, in order. After a problem that leaves no tree there are none and the report says why.
 pub(crate) fn parse(file: u32, text: &str, report: &mut Report) -> Option<Vec<Node>> {
@@ -24,40 +25,23 @@ pub(crate) fn parse(file: u32, text: &str, report: &mut Report) -> Option<Vec<No
         report.error(Code::Syntax, span, format!("a document of YAML {version}, Compose reads 1.1"));
         return None;
     }
-    let mut text = Cow::Borrowed(text);
-    for _ in 0..MAX_TABS {
-        let mut builder = Builder::new(file, &text, report);
-        let error = match builder.run(&text) {
+    let mut mended = Cow::Borrowed(text);
+    for _ in 0..MAX_MENDED {
+        let changed = matches!(mended, Cow::Owned(_));
+        let mut builder = Builder::new(file, text, changed, report);
+        let error = match builder.run(&mended) {
             Ok(read) => return (read.is_some() && !builder.failed).then_some(builder.documents),
             Err(error) => error,
         };
         let span = builder.span(*error.marker(), *error.marker());
-        let Some(tab) = tab_at(&text, span.start as usize) else {
+        let Some(space) = mendable(&mended, span.start as usize, error.info()) else {
             report.error(Code::Syntax, span, format!("not valid YAML: {}", error.info()));
             return None;
         };
-        // The parser at hand refuses a tab between two tokens of a line, YAML and Compose do not.
-        text.to_mut().replace_range(tab..=tab, " ");
+        mended.to_mut().replace_range(space..=space, " ");
     }
-    report.general(Code::Syntax, "too many tabs between tokens");
+    report.general(Code::Syntax, format!("not valid YAML: more than {MAX_MENDED} stray tabs or line breaks"));
     None
-}
-
-/// The tab that an error is about, unless it is a part of the indentation.
-fn tab_at(text: &str, at: usize) -> Option<usize> {
-    let bytes = text.as_bytes();
-    let tab = (at.saturating_sub(1)..=at + 1).find(|index| bytes.get(*index) == Some(&b'\t'))?;
-    let line_start = text[..tab].rfind('\n').map_or(0, |end| end + 1);
-    (!text[line_start..tab].trim().is_empty()).then_some(tab)
-}
-
-/// The line and version of a `%YAML` directive at the top that says other than 1.1.
-fn other_version(text: &str) -> Option<(u32, &str)> {
-    let mut lines = text.lines().zip(1u32..).filter(|(line, _)| !line.trim().is_empty() && !line.starts_with('#'));
-    let (version, line) = lines.find_map(|(line, number)| Some((line.strip_prefix("%YAML")?, number)))?;
-    let version = version.split('#').next().unwrap_or_default().trim();
-    let first = text.lines().find(|line| !line.trim().is_empty() && !line.starts_with('#'));
-    (version != "1.1" && first.is_some_and(|line| line.starts_with('%'))).then_some((line, version))
 }
 
 /// A collection that is being filled.
@@ -93,6 +77,9 @@ struct Anchored {
 struct Builder<'a> {
     file: u32,
     report: &'a mut Report,
+    text: &'a str,
+    /// Where lines begin, when they have to be counted here: what is parsed is not quite the text.
+    lines: Option<Vec<usize>>,
     /// Byte of each character, when the text is not ASCII: the parser counts characters.
     bytes: Option<Vec<u32>>,
     stack: Vec<Frame>,
@@ -104,13 +91,18 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn new(file: u32, text: &str, report: &'a mut Report) -> Self {
+    fn new(file: u32, text: &'a str, changed: bool, report: &'a mut Report) -> Self {
+        let lines = changed.then(|| {
+            let breaks = text.match_indices('\n').map(|(at, _)| at + 1);
+            std::iter::once(0).chain(breaks).collect()
+        });
         let bytes = (!text.is_ascii()).then(|| {
             let ends = text.char_indices().map(|(byte, _)| byte).chain([text.len()]);
             ends.map(|byte| u32::try_from(byte).unwrap_or(u32::MAX)).collect()
         });
         let (stack, documents) = (Vec::new(), Vec::new());
-        Self { file, report, bytes, stack, anchors: HashMap::new(), nodes: 0, documents, failed: false }
+        let (anchors, nodes, failed) = (HashMap::new(), 0, false);
+        Self { file, report, text, lines, bytes, stack, anchors, nodes, documents, failed }
     }
 
     /// Takes in the events of a text; none after a problem that ends it, which was reported.
@@ -133,10 +125,18 @@ impl<'a> Builder<'a> {
     }
 
     fn span(&self, start: Marker, end: Marker) -> Span {
-        let line = u32::try_from(start.line()).unwrap_or(u32::MAX);
-        let column = u32::try_from(start.col() + 1).unwrap_or(u32::MAX);
         let first = self.byte(start.index());
-        Span { file: self.file, line, column, start: first, end: self.byte(end.index()).max(first) }
+        let (line, column) = match &self.lines {
+            None => (start.line(), start.col() + 1),
+            Some(lines) => {
+                let line = lines.partition_point(|begin| *begin <= first as usize);
+                let begin = lines[line.saturating_sub(1)];
+                (line, self.text.get(begin..first as usize).map_or(0, |before| before.chars().count()) + 1)
+            }
+        };
+        let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let end = self.byte(end.index()).max(first);
+        Span { file: self.file, line: small(line), column: small(column), start: first, end }
     }
 
     /// A problem that does not keep the rest from being read.
@@ -169,6 +169,10 @@ impl<'a> Builder<'a> {
 
     fn scalar(&mut self, text: String, style: ScalarStyle, tag: Option<&YamlTag>, span: Span) -> Node {
         let quoted = style != ScalarStyle::Plain;
+        let raw = self.text.get(span.start as usize..span.end as usize).unwrap_or_default();
+        if style == ScalarStyle::DoubleQuoted && has_slash_escape(raw) {
+            self.wrong(Code::Syntax, span, "`\\/` is no escape of YAML 1.1; write `/`");
+        }
         let value = match tag {
             None if quoted => Value::String(text.clone()),
             None => scalar::resolve(&text),
@@ -441,6 +445,16 @@ mod tests {
         assert_eq!(root.get("a").and_then(Node::as_str), Some("b"));
         assert_eq!(root.get("d").and_then(Node::as_seq).map(<[Node]>::len), Some(1));
         assert_eq!(problem("a:\n\tb: c\n"), Code::Syntax);
+    }
+
+    #[test]
+    fn what_stands_in_braces_may_begin_at_the_line() {
+        let root = one("a: {\nb: c,\nd: [\ne\n]\n}\nf: g\n");
+        assert_eq!(root.at(&["a", "b"]).and_then(Node::as_str), Some("c"));
+        let f = root.get("f").unwrap().span;
+        assert_eq!((f.line, f.column, f.start), (7, 4, 25));
+        assert_eq!(problem("a: \"\\/\"\n"), Code::Syntax);
+        one("a: \"\\\\/\"\n");
     }
 
     #[test]
