@@ -19,13 +19,29 @@ pub(crate) fn mendable(text: &str, at: usize, problem: &str) -> Option<usize> {
     (problem.contains("indentation") && open > 0 && !commented).then_some(line_break)
 }
 
-/// The line and version of a `%YAML` directive at the top that says other than 1.1.
-pub(crate) fn other_version(text: &str) -> Option<(u32, &str)> {
-    let mut lines = text.lines().zip(1u32..).filter(|(line, _)| !line.trim().is_empty() && !line.starts_with('#'));
-    let (version, line) = lines.find_map(|(line, number)| Some((line.strip_prefix("%YAML")?, number)))?;
-    let version = version.split('#').next().unwrap_or_default().trim();
-    let first = text.lines().find(|line| !line.trim().is_empty() && !line.starts_with('#'));
-    (version != "1.1" && first.is_some_and(|line| line.starts_with('%'))).then_some((line, version))
+/// The line of a directive at the top that Compose does not take, and what is wrong with it.
+pub(crate) fn directive(text: &str) -> Option<(u32, String)> {
+    let lines = text.lines().zip(1u32..).filter(|(line, _)| !line.trim().is_empty() && !line.starts_with('#'));
+    for (line, number) in lines.take_while(|(line, _)| line.starts_with('%')) {
+        let mut words = line.split_whitespace();
+        match (words.next().unwrap_or_default(), words.next().unwrap_or_default()) {
+            ("%YAML", "1.1") | ("%TAG", _) => {}
+            ("%YAML", version) => return Some((number, format!("a document of YAML {version}, Compose reads 1.1"))),
+            (name, _) => return Some((number, format!("there is no directive `{name}`"))),
+        }
+    }
+    None
+}
+
+/// The first tab that indents, or that follows a `-` or `?`: only within braces, brackets and scalars may it stand there.
+/// `covered` are the bytes of those.
+pub(crate) fn stray_tab(text: &str, covered: &[(u32, u32)]) -> Option<usize> {
+    text.match_indices('\t').map(|(at, _)| at).find(|at| {
+        let inside = covered.iter().any(|(start, end)| (*start as usize..*end as usize).contains(at));
+        let line = text[..*at].rfind('\n').map_or(0, |end| end + 1);
+        let before = text[line..*at].trim_matches([' ', '\t']);
+        !inside && before.split(' ').all(|word| matches!(word, "" | "-" | "?"))
+    })
 }
 
 /// Whether a text in double quotes, as it is written, has a `\/`.

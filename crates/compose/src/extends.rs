@@ -176,7 +176,8 @@ impl Resolver<'_, '_> {
         let (mut root, resets) = self.loader.base_file(path, &self.scope.environment)?;
         let folder = path.parent().unwrap_or(path);
         let home = self.scope.environment.get("HOME").map(String::as_str);
-        paths::resolve(&mut root, Base { folder, home, files: self.loader.files });
+        let base = Base { folder, home, files: self.loader.files };
+        self.loader.pass(|report| paths::resolve(&mut root, base, report))?;
         match root.remove("services").map(|services| (services.span, services.value)) {
             Some((_, Value::Map(services))) => Some(Extended { services, resets }),
             Some((span, _)) => {

@@ -31,6 +31,7 @@ mod include;
 mod interpolate;
 mod load;
 mod loader;
+mod marks;
 mod merge;
 pub mod model;
 mod normalise;

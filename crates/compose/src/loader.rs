@@ -72,7 +72,8 @@ impl<'a> Loader<'a> {
         canonical::defaults(&mut root, &mut self.report);
         self.pass(|report| checks::validate(&root, report))?;
         let home = scope.environment.get("HOME").map(String::as_str);
-        paths::resolve(&mut root, Base { folder: &scope.folder, home, files: self.files });
+        let base = Base { folder: &scope.folder, home, files: self.files };
+        self.pass(|report| paths::resolve(&mut root, base, report))?;
         environ::resolve(&mut root, &scope.environment);
         Some(root)
     }
@@ -91,7 +92,7 @@ impl<'a> Loader<'a> {
     }
 
     /// Runs a pass that reports; none if it found an error.
-    fn pass(&mut self, run: impl FnOnce(&mut Report)) -> Option<()> {
+    pub(crate) fn pass(&mut self, run: impl FnOnce(&mut Report)) -> Option<()> {
         let before = self.report.errors();
         run(&mut self.report);
         (self.report.errors() == before).then_some(())

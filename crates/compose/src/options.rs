@@ -99,7 +99,9 @@ impl Finder<'_> {
     fn env_files(&mut self, folder: &Path) -> Option<()> {
         let variable = |name: &str| self.request.environment.get(name).filter(|value| !value.is_empty());
         let asked: Vec<PathBuf> = match variable("COMPOSE_ENV_FILES") {
-            Some(listed) if self.request.env_files.is_empty() => listed.split(',').map(PathBuf::from).collect(),
+            Some(listed) if self.request.env_files.is_empty() => {
+                listed.split(',').filter(|file| !file.is_empty()).map(PathBuf::from).collect()
+            }
             Some(_) | None => self.request.env_files.clone(),
         };
         if !asked.is_empty() {

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Tag as YamlTag};
 
-use crate::dialect::{has_slash_escape, mendable, other_version};
+use crate::dialect::{directive, has_slash_escape, mendable, stray_tab};
+use crate::marks::Marks;
 use crate::problem::{Code, Report};
 use crate::scalar;
 use crate::tree::{Key, Map, Node, Span, Tag, Value, Written};
@@ -20,9 +21,8 @@ const MAX_MENDED: usize = 500;
 
 /// The documents of one file, in order. After a problem that leaves no tree there are none and the report says why.
 pub(crate) fn parse(file: u32, text: &str, report: &mut Report) -> Option<Vec<Node>> {
-    if let Some((line, version)) = other_version(text) {
-        let span = Span { file, line, column: 1, start: 0, end: 0 };
-        report.error(Code::Syntax, span, format!("a document of YAML {version}, Compose reads 1.1"));
+    if let Some((line, problem)) = directive(text) {
+        report.error(Code::Syntax, Span { file, line, column: 1, start: 0, end: 0 }, problem);
         return None;
     }
     let mut mended = Cow::Borrowed(text);
@@ -30,7 +30,11 @@ pub(crate) fn parse(file: u32, text: &str, report: &mut Report) -> Option<Vec<No
         let changed = matches!(mended, Cow::Owned(_));
         let mut builder = Builder::new(file, text, changed, report);
         let error = match builder.run(&mended) {
-            Ok(read) => return (read.is_some() && !builder.failed).then_some(builder.documents),
+            Ok(None) => return None,
+            Ok(Some(())) => {
+                builder.check_tabs();
+                return (!builder.failed).then_some(builder.documents);
+            }
             Err(error) => error,
         };
         let span = builder.span(*error.marker(), *error.marker());
@@ -75,13 +79,11 @@ struct Anchored {
 }
 
 struct Builder<'a> {
-    file: u32,
     report: &'a mut Report,
     text: &'a str,
-    /// Where lines begin, when they have to be counted here: what is parsed is not quite the text.
-    lines: Option<Vec<usize>>,
-    /// Byte of each character, when the text is not ASCII: the parser counts characters.
-    bytes: Option<Vec<u32>>,
+    marks: Marks<'a>,
+    /// Bytes of scalars and of what stands in braces or brackets, in a text with tabs.
+    covered: Option<Vec<(u32, u32)>>,
     stack: Vec<Frame>,
     anchors: HashMap<usize, Anchored>,
     nodes: usize,
@@ -92,17 +94,17 @@ struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     fn new(file: u32, text: &'a str, changed: bool, report: &'a mut Report) -> Self {
-        let lines = changed.then(|| {
-            let breaks = text.match_indices('\n').map(|(at, _)| at + 1);
-            std::iter::once(0).chain(breaks).collect()
-        });
-        let bytes = (!text.is_ascii()).then(|| {
-            let ends = text.char_indices().map(|(byte, _)| byte).chain([text.len()]);
-            ends.map(|byte| u32::try_from(byte).unwrap_or(u32::MAX)).collect()
-        });
-        let (stack, documents) = (Vec::new(), Vec::new());
-        let (anchors, nodes, failed) = (HashMap::new(), 0, false);
-        Self { file, report, text, lines, bytes, stack, anchors, nodes, documents, failed }
+        Self {
+            report,
+            text,
+            marks: Marks::new(file, text, changed),
+            covered: text.contains('\t').then(Vec::new),
+            stack: Vec::new(),
+            anchors: HashMap::new(),
+            nodes: 0,
+            documents: Vec::new(),
+            failed: false,
+        }
     }
 
     /// Takes in the events of a text; none after a problem that ends it, which was reported.
@@ -117,26 +119,24 @@ impl<'a> Builder<'a> {
         Ok(Some(()))
     }
 
-    fn byte(&self, index: usize) -> u32 {
-        match &self.bytes {
-            Some(bytes) => bytes.get(index).or(bytes.last()).copied().unwrap_or(0),
-            None => u32::try_from(index).unwrap_or(u32::MAX),
+    fn span(&self, start: Marker, end: Marker) -> Span {
+        self.marks.span(start, end)
+    }
+
+    fn cover(&mut self, span: Span) {
+        if let Some(covered) = &mut self.covered {
+            covered.push((span.start, span.end));
         }
     }
 
-    fn span(&self, start: Marker, end: Marker) -> Span {
-        let first = self.byte(start.index());
-        let (line, column) = match &self.lines {
-            None => (start.line(), start.col() + 1),
-            Some(lines) => {
-                let line = lines.partition_point(|begin| *begin <= first as usize);
-                let begin = lines[line.saturating_sub(1)];
-                (line, self.text.get(begin..first as usize).map_or(0, |before| before.chars().count()) + 1)
-            }
-        };
-        let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        let end = self.byte(end.index()).max(first);
-        Span { file: self.file, line: small(line), column: small(column), start: first, end }
+    fn check_tabs(&mut self) {
+        let stray = self.covered.as_ref().and_then(|covered| stray_tab(self.text, covered));
+        if let Some(at) = stray {
+            let line = self.text[..at].matches('\n').count() + 1;
+            self.failed = true;
+            let message = format!("line {line} has a tab where only spaces may stand");
+            self.report.general(Code::Syntax, message);
+        }
     }
 
     /// A problem that does not keep the rest from being read.
@@ -169,6 +169,7 @@ impl<'a> Builder<'a> {
 
     fn scalar(&mut self, text: String, style: ScalarStyle, tag: Option<&YamlTag>, span: Span) -> Node {
         let quoted = style != ScalarStyle::Plain;
+        self.cover(span);
         let raw = self.text.get(span.start as usize..span.end as usize).unwrap_or_default();
         if style == ScalarStyle::DoubleQuoted && has_slash_escape(raw) {
             self.wrong(Code::Syntax, span, "`\\/` is no escape of YAML 1.1; write `/`");
@@ -221,6 +222,9 @@ impl<'a> Builder<'a> {
         // A block collection "ends" at the next token, lines below: its last child is where it really does.
         let block_end = last.filter(|_| end.start == end.end).unwrap_or(end.end);
         let span = Span { end: block_end.max(frame.start.start), ..frame.start };
+        if matches!(self.text.as_bytes().get(span.start as usize), Some(b'{' | b'[')) {
+            self.cover(span);
+        }
         self.keep(Node { value, span, tag: frame.tag, written: None }, frame.anchor, frame.depth)
     }
 
@@ -441,10 +445,13 @@ mod tests {
 
     #[test]
     fn a_tab_may_stand_between_tokens_but_not_before_them() {
-        let root = one("a:\tb\t# c\nd:\n  -\te\n");
+        let root = one("a:\tb\t# c\nd: [\te,\n\tf]\ng: |\n  h\n  \ti\n");
         assert_eq!(root.get("a").and_then(Node::as_str), Some("b"));
-        assert_eq!(root.get("d").and_then(Node::as_seq).map(<[Node]>::len), Some(1));
-        assert_eq!(problem("a:\n\tb: c\n"), Code::Syntax);
+        assert_eq!(root.get("d").and_then(Node::as_seq).map(<[Node]>::len), Some(2));
+        assert_eq!(root.get("g").and_then(Node::as_str), Some("h\n\ti\n"));
+        for text in ["a:\n\tb: c\n", "a:\n  -\tb\n", "a: b\n\t\nc: d\n", "\ta: b\n", "a: b\n \t# c\n"] {
+            assert_eq!(problem(text), Code::Syntax, "{text:?}");
+        }
     }
 
     #[test]
@@ -461,6 +468,7 @@ mod tests {
     fn only_yaml_1_1_may_be_asked_for() {
         one("%YAML 1.1\n---\na: b\n");
         assert_eq!(problem("%YAML 1.2\n---\na: b\n"), Code::Syntax);
+        assert_eq!(problem("%OTHER\n---\na: b\n"), Code::Syntax);
     }
 
     #[test]

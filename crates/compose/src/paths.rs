@@ -4,6 +4,7 @@ use std::path::Path as FilePath;
 
 use crate::files::{Files, clean};
 use crate::path::Path;
+use crate::problem::{Code, Report};
 use crate::tree::{Node, Value};
 
 /// What a path may be besides relative.
@@ -46,31 +47,31 @@ pub(crate) struct Base<'a> {
 }
 
 /// Makes every path of a project absolute; what is absolute already stays.
-pub(crate) fn resolve(root: &mut Node, base: Base<'_>) {
-    walk(root, Path::ROOT, base);
+pub(crate) fn resolve(root: &mut Node, base: Base<'_>, report: &mut Report) {
+    walk(root, Path::ROOT, base, report);
 }
 
-fn walk(node: &mut Node, path: Path<'_>, base: Base<'_>) {
+fn walk(node: &mut Node, path: Path<'_>, base: Base<'_>, report: &mut Report) {
     if let Some((_, kind)) = PATHS.iter().find(|(pattern, _)| path.matches(pattern)) {
-        apply(*kind, node, base);
+        apply(*kind, node, base, report);
         return;
     }
     match &mut node.value {
         Value::Map(map) => {
             for (key, value) in map {
-                walk(value, path.next(key.as_str()), base);
+                walk(value, path.next(key.as_str()), base, report);
             }
         }
         Value::Seq(items) => {
             for item in items {
-                walk(item, path.next("[]"), base);
+                walk(item, path.next("[]"), base, report);
             }
         }
         Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::String(_) | Value::Time(_) => {}
     }
 }
 
-fn apply(kind: Kind, node: &mut Node, base: Base<'_>) {
+fn apply(kind: Kind, node: &mut Node, base: Base<'_>, report: &mut Report) {
     match kind {
         Kind::Plain => plain(node, base),
         Kind::Context => {
@@ -86,10 +87,12 @@ fn apply(kind: Kind, node: &mut Node, base: Base<'_>) {
         }
         Kind::Foreign => foreign(node, base),
         Kind::Mount => {
-            if node.get("type").and_then(Node::as_str) == Some("bind")
-                && let Some(source) = node.get_mut("source")
-            {
-                foreign(source, base);
+            if node.get("type").and_then(Node::as_str) == Some("bind") {
+                let span = node.span;
+                match node.get_mut("source") {
+                    Some(source) => foreign(source, base),
+                    None => report.error(Code::BadValue, span, "a bind needs a `source`"),
+                }
             }
         }
         Kind::Driver => {

@@ -2,15 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use muster_compose::{LoadRequest, Memory, load};
+use muster_compose::{LoadRequest, Memory, load, read};
 use proptest::prelude::*;
 
 fn try_load(compose: &[u8], second: &[u8], env: &[u8]) {
     let files = Memory::default().with("/p/compose.yaml", compose).with("/p/o.yaml", second).with("/p/.env", env);
     for files_asked in [vec![], vec!["compose.yaml".into(), "o.yaml".into()]] {
         let request = LoadRequest { cwd: "/p".into(), files: files_asked, ..LoadRequest::default() };
-        if let Err(problems) = load(&request, &files) {
-            assert!(!problems.is_empty());
+        match read(&request, &files) {
+            Ok(project) => drop(project.to_json()),
+            Err(problems) => assert!(!problems.is_empty()),
         }
     }
 }

@@ -270,7 +270,8 @@ impl Decode for Mode {
 
 impl Serialize for Mode {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("0{:o}", self.0))
+        let sign = if self.0 < 0 { "-" } else { "" };
+        serializer.collect_str(&format_args!("0{sign}{:o}", self.0.unsigned_abs()))
     }
 }
 
