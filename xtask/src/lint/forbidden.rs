@@ -25,7 +25,7 @@ const DECIDING: &str = "crates/core/src/machine";
 const SLEEPS: [&str; 2] = ["thread::sleep", "time::sleep("];
 
 /// Names in examples that are nobody's folder.
-const EXAMPLE_USERS: [&str; 3] = ["user", "you", "me"];
+const EXAMPLE_USERS: [&str; 4] = ["user", "you", "me", "dev"];
 
 /// Files larger than this are data, not text that somebody wrote.
 const LARGEST_TEXT: u64 = 1 << 20;
