@@ -8,7 +8,6 @@ use super::records::{Ending, Started};
 use super::run::Run;
 use super::sink::Sink;
 use super::trouble::Trouble;
-use bytes::Bytes;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +21,8 @@ const RETRY: Duration = Duration::from_millis(100);
 const RETRY_LATEST: Duration = Duration::from_secs(2);
 /// The log of a container that somebody removes goes on for as long as this after its end was told.
 const REMOVED: Duration = Duration::from_secs(2);
+/// Taken in at once.
+const BATCH: usize = 256 << 10;
 const NANOS_IN_SECOND: u64 = 1_000_000_000;
 
 /// One container's log on its way here.
@@ -163,8 +164,8 @@ impl Copier {
         loop {
             let holding = self.sink().is_holding();
             tokio::select! {
-                bytes = body.next() => match bytes? {
-                    Some(bytes) => self.take(&mut reading, bytes).await?,
+                bytes = body.next_many(BATCH) => match bytes? {
+                    Some(bytes) => self.take(&mut reading, &bytes).await?,
                     None => return Ok(None),
                 },
                 () = sleep(HELD), if holding => self.flush().await?,
@@ -179,8 +180,8 @@ impl Copier {
 
     async fn drain(&mut self, mut body: Body) -> Result<(), Broken> {
         let mut reading = self.reading();
-        while let Some(bytes) = body.next().await? {
-            self.take(&mut reading, bytes).await?;
+        while let Some(bytes) = body.next_many(BATCH).await? {
+            self.take(&mut reading, &bytes).await?;
         }
         Ok(())
     }
@@ -188,8 +189,8 @@ impl Copier {
     async fn last_words(&mut self, body: &mut Body, reading: &mut Reading) -> Result<(), Broken> {
         // the second stream never began: what the first one gave is still what counts
         let read = async {
-            while let Ok(Some(bytes)) = body.next().await {
-                self.take(reading, bytes).await?;
+            while let Ok(Some(bytes)) = body.next_many(BATCH).await {
+                self.take(reading, &bytes).await?;
             }
             Ok(())
         };
@@ -211,10 +212,10 @@ impl Copier {
         Reading::Frames { frames: Frames::default(), skip: Skip { left: position.count, first, until_ns: None } }
     }
 
-    async fn take(&mut self, reading: &mut Reading, bytes: Bytes) -> Result<(), Broken> {
+    async fn take(&mut self, reading: &mut Reading, bytes: &[u8]) -> Result<(), Broken> {
         let end = match reading {
             Reading::Frames { frames, skip } => {
-                let messages = frames.push(&bytes);
+                let messages = frames.push(bytes);
                 let messages =
                     messages.map_err(|error| Trouble::Refused { status: 500, message: error.to_string() })?;
                 let last_ns = self.sink().position().last_ns;
@@ -232,7 +233,7 @@ impl Copier {
                 .await?
             }
             Reading::Bytes { skip, head, wanted } => {
-                let (gap, fresh) = skip.split_bytes(head, *wanted, &bytes);
+                let (gap, fresh) = skip.split_bytes(head, *wanted, bytes);
                 if fresh.is_empty() {
                     return Ok(());
                 }

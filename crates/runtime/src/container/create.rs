@@ -10,6 +10,7 @@ use muster_spec::{
     ContainerOptions, ContainerRun, HOST_GATEWAY, HealthCheck, HumanDuration, InstanceSpec, Limits, NetworkMode, RunId,
     Streams,
 };
+use rustix::process::Resource;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -18,6 +19,8 @@ const ENGINE_LOG: u64 = 32 << 20;
 /// Of those json-file keeps so many.
 const ENGINE_LOG_FILES: u32 = 2;
 const NANO: f64 = 1e9;
+/// Podman's limit where ulimits are named and this one is not (`RLimitDefaultValue`).
+const PODMAN_FILLS: i64 = 1 << 20;
 
 /// What a body depends on beside the spec.
 pub(super) struct Place<'a> {
@@ -82,6 +85,9 @@ fn host(spec: &InstanceSpec, container: &ContainerRun, place: &Place<'_>) -> Hos
         ..from_options(options)
     };
     limit(&mut host, &spec.limits, options);
+    if place.is_podman {
+        fill_for_podman(host.ulimits.get_or_insert_default());
+    }
     host
 }
 
@@ -129,6 +135,20 @@ fn limit(host: &mut HostConfig, limits: &Limits, options: &ContainerOptions) {
         ulimits.push(ResourcesUlimits { name: Some("nofile".to_owned()), soft: Some(files), hard: Some(files) });
     }
     host.ulimits = Some(ulimits);
+}
+
+/// Podman fills up what is not named with 1,048,576, which it may not be allowed to: then with what we have ourselves.
+fn fill_for_podman(ulimits: &mut Vec<ResourcesUlimits>) {
+    if ulimits.is_empty() {
+        return;
+    }
+    for (name, resource) in [("nofile", Resource::Nofile), ("nproc", Resource::Nproc)] {
+        let own = rustix::process::getrlimit(resource).maximum.and_then(|hard| i64::try_from(hard).ok());
+        let is_named = ulimits.iter().any(|limit| limit.name.as_deref() == Some(name));
+        if let (Some(own), false) = (own.filter(|own| *own < PODMAN_FILLS), is_named) {
+            ulimits.push(ResourcesUlimits { name: Some(name.to_owned()), soft: Some(own), hard: Some(own) });
+        }
+    }
 }
 
 /// Lines of `/etc/hosts`, a name once: what the file says comes before what we add.

@@ -8,14 +8,12 @@ use super::network::{self, Networks};
 use super::records::{self, Standing, Started, standing};
 use super::run::{Phase, Run};
 use super::trouble::Trouble;
-use super::{carry, mounts, only, start};
+use super::{api, carry, mounts, only, start};
 use crate::contract::{ExitRecord, Found, FoundRun, Handle, RuntimeError, RuntimeEvent, StartError};
 use crate::process::{Layout, is_destroyed, mark_destroyed};
 use crate::progress;
 use bollard::models::ContainerInspectResponse;
-use bollard::query_parameters::{
-    InspectContainerOptions, KillContainerOptions, ListContainersOptions, RemoveContainerOptions,
-};
+use bollard::query_parameters::{KillContainerOptions, RemoveContainerOptions};
 use futures::future::FutureExt as _;
 use futures::stream::{self, BoxStream, StreamExt as _};
 use muster_spec::{EnvironmentId, InstanceSpec, RunId, RuntimeKind, SecretText};
@@ -144,11 +142,8 @@ impl Driver {
     /// The container of a run, by its label.
     pub(super) async fn find(&self, id: &RunId) -> Result<Option<(Arc<Client>, ContainerInspectResponse)>, Trouble> {
         let client = self.engine.client().await?;
-        let filters = Some(self.owner.run_filter(id));
-        let all = ListContainersOptions { all: true, filters, ..Default::default() };
-        for container in client.docker.list_containers(Some(all)).await? {
-            let Some(container) = container.id else { continue };
-            match inspect(&client, &container).await {
+        for container in api::list(&client, &self.owner.run_filter(id)).await? {
+            match api::inspect(&client, &container.id).await {
                 Ok(found) if records::verify(&self.owner, id, &found).is_ok() => return Ok(Some((client, found))),
                 Ok(_) => {}
                 // removed between the list and the look
@@ -214,9 +209,7 @@ impl Driver {
             return Ok(Vec::new());
         }
         let client = self.engine.client().await?;
-        let filters = Some(self.owner.filter(environment));
-        let all = ListContainersOptions { all: true, filters, ..Default::default() };
-        let containers = client.docker.list_containers(Some(all)).await.map_err(Trouble::from)?;
+        let containers = api::list(&client, &self.owner.filter(environment)).await?;
         let labels = containers.into_iter().filter_map(|container| container.labels);
         let mut runs: BTreeSet<RunId> =
             labels.filter_map(|labels| labels.get(super::names::RUN)?.parse().ok()).collect();
@@ -392,10 +385,6 @@ impl Driver {
     pub(super) fn recorded(&self, id: &RunId) -> Option<ExitRecord> {
         records::read_exit(&self.layout.run(id)).ok().flatten()
     }
-}
-
-pub(super) async fn inspect(client: &Client, id: &str) -> Result<ContainerInspectResponse, Trouble> {
-    Ok(client.docker.inspect_container(id, None::<InspectContainerOptions>).await?)
 }
 
 /// Removes a container that ended, with its anonymous volumes. By force: where its end is recorded and it runs all the

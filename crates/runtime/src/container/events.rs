@@ -6,6 +6,7 @@
 //!     └──────────── later and later, every run is `lost` while nobody answers ◄──────────────┘
 //! ```
 
+use super::api;
 use super::driver::Driver;
 use super::engine::Client;
 use super::raw::Body;
@@ -13,7 +14,6 @@ use super::records::{self, Ending, Standing, standing};
 use super::run::{Phase, Run};
 use super::trouble::Trouble;
 use bollard::models::{ContainerInspectResponse, EventMessage, HealthStatusEnum};
-use bollard::query_parameters::InspectContainerOptions;
 use futures::stream::{self, StreamExt as _};
 use jiff::Timestamp;
 use std::sync::{Arc, Weak};
@@ -184,7 +184,7 @@ async fn look_at_all(driver: &Arc<Driver>, client: &Client) {
 /// Finds out how a run that should be alive stands.
 pub(super) async fn look(client: &Client, driver: &Driver, run: &Run) -> Result<(), Trouble> {
     let (Phase::Running(_), Some(id)) = (run.phase(), run.container()) else { return Ok(()) };
-    match client.docker.inspect_container(&id, None::<InspectContainerOptions>).await.map_err(Trouble::from) {
+    match api::inspect(client, &id).await {
         Ok(found) => seen(driver, run, &found),
         Err(trouble) if trouble.is_missing() => run.end(Ending::removed()),
         Err(trouble) => return Err(trouble),

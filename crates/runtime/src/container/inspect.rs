@@ -1,6 +1,6 @@
 //! What is known of a container that runs.
 
-use super::driver::inspect as show;
+use super::api::inspect as show;
 use super::engine::Client;
 use super::names;
 use super::records::{Standing, nanos, standing};

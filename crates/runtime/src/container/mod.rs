@@ -15,6 +15,7 @@
 //! signal, signals go to the first process only (`stop.to: group` is the same as `main`: an init of the container passes
 //! them on), and the end of a container that somebody else removes is [`Known::Removed`](crate::Known::Removed).
 
+mod api;
 mod build;
 mod carry;
 mod context;

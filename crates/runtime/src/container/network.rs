@@ -1,11 +1,12 @@
 //! An environment's network and volumes: made at its first start, the network removed when it is down.
 
+use super::api;
 use super::engine::Client;
 use super::names::{self, Owner};
 use super::trouble::Trouble;
 use bollard::models::{NetworkCreateRequest, NetworkInspect, VolumeCreateRequest};
 use bollard::query_parameters::{
-    InspectNetworkOptions, ListContainersOptions, ListNetworksOptions, ListVolumesOptions, RemoveContainerOptions,
+    InspectNetworkOptions, ListNetworksOptions, ListVolumesOptions, RemoveContainerOptions,
     RemoveVolumeOptions,
 };
 use muster_spec::{ContainerRun, EnvironmentId, MountSource};
@@ -131,10 +132,8 @@ pub(super) async fn volumes(
 
 /// Removes what an environment had only while it ran: containers that ended with their anonymous volumes, and networks.
 pub(super) async fn leave(client: &Client, owner: &Owner, of: &EnvironmentId) -> Result<(), Trouble> {
-    let filters = Some(owner.filter(of));
-    let all = ListContainersOptions { all: true, filters: filters.clone(), ..Default::default() };
-    for container in client.docker.list_containers(Some(all)).await? {
-        let Some(id) = container.id else { continue };
+    for container in api::list(client, &owner.filter(of)).await? {
+        let id = container.id;
         let gone = client.docker.remove_container(&id, Some(RemoveContainerOptions { v: true, ..Default::default() }));
         match gone.await.map_err(Trouble::from) {
             Ok(()) => {}
@@ -143,6 +142,7 @@ pub(super) async fn leave(client: &Client, owner: &Owner, of: &EnvironmentId) ->
             Err(trouble) => return Err(trouble),
         }
     }
+    let filters = Some(owner.filter(of));
     for network in client.docker.list_networks(Some(ListNetworksOptions { filters })).await? {
         let Some(name) = network.name else { continue };
         match client.docker.remove_network(&name).await.map_err(Trouble::from) {

@@ -5,11 +5,13 @@
 
 use super::trouble::Trouble;
 use bytes::Bytes;
+use futures::future::FutureExt as _;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Incoming;
 use hyper::header::HOST;
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::net::UnixStream;
@@ -51,6 +53,22 @@ impl Body {
     }
 }
 
+impl Body {
+    /// The next bytes with all that is there already, up to about `most`: an engine sends every line by itself.
+    pub(super) async fn next_many(&mut self, most: usize) -> Result<Option<Vec<u8>>, Trouble> {
+        let Some(first) = self.next().await? else { return Ok(None) };
+        let mut all = first.to_vec();
+        while all.len() < most {
+            match self.next().now_or_never() {
+                Some(Ok(Some(more))) => all.extend_from_slice(&more),
+                // an end or an error comes again at the next call
+                Some(Ok(None) | Err(_)) | None => break,
+            }
+        }
+        Ok(Some(all))
+    }
+}
+
 impl Raw {
     pub(super) fn new(socket: PathBuf, base: String) -> Self {
         Self { socket, base }
@@ -66,6 +84,24 @@ impl Raw {
         timeout(HEADERS, self.open(&format!("{}{path}", self.base)))
             .await
             .unwrap_or_else(|_| Err(Trouble::Unreachable("the engine does not answer".to_owned())))
+    }
+
+    /// Asks for a document.
+    pub(super) async fn json<T: DeserializeOwned>(&self, path: &str) -> Result<T, Trouble> {
+        let mut body = self.get(path).await?;
+        let read = async {
+            let mut text = Vec::new();
+            while let Some(bytes) = body.next().await? {
+                text.extend_from_slice(&bytes);
+            }
+            Ok(text)
+        };
+        let slow = || Trouble::Unreachable("the engine does not answer".to_owned());
+        let text = timeout(HEADERS, read).await.map_err(|_| slow())??;
+        serde_json::from_slice(&text).map_err(|error| Trouble::Refused {
+            status: 500,
+            message: format!("the engine's answer is not understood: {error}"),
+        })
     }
 
     /// As [`Raw::get`], outside of the Docker API: Podman's own.

@@ -11,7 +11,8 @@
 //! A run's container has the run's name and label before it is started: whoever comes after our death finds it.
 
 use super::create::{self, Place};
-use super::driver::{Driver, inspect, remove};
+use super::api::inspect;
+use super::driver::{Driver, remove};
 use super::engine::Client;
 use super::failure;
 use super::image::Images;

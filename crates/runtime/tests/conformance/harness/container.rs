@@ -141,6 +141,10 @@ pub(crate) fn runtime(home: &Path) -> ContainerRuntime {
     })
 }
 
+/// Passes TERM on and ends as what it runs, as `init: true` does where the engine has one.
+const INIT: &str = r#""$@" & p=$!; trap 'kill -TERM $p' TERM; wait $p; s=$?
+while kill -0 $p 2>/dev/null; do wait $p; s=$?; done; exit $s"#;
+
 /// A container of an image and nothing else.
 pub(crate) fn spec(image: &str) -> InstanceSpec {
     InstanceSpec {
@@ -175,8 +179,7 @@ fn container(image: &str) -> ContainerRun {
         publish: Vec::new(),
         aliases: Vec::new(),
         hosts: Vec::new(),
-        // as process 1 a program gets no signal that it does not handle
-        options: ContainerOptions { init: true, ..ContainerOptions::default() },
+        options: ContainerOptions::default(),
     }
 }
 
@@ -233,8 +236,11 @@ impl Harness for ContainerHarness {
             // a port of this machine
             container.options.network = NetworkMode::Host;
         }
-        // without one a program that is not there is told by the engine, and not by the init
-        container.options.init = spec.command.argv.first().is_none_or(|program| program != "/no/such/program");
+        if spec.command.argv.iter().any(|word| word.starts_with("kill -") || word.ends_with("& echo up; wait")) {
+            // as process 1 a program gets no signal that it does not handle, not even its own
+            let init = ["/bin/sh", "-c", INIT, "init"].map(str::to_owned);
+            container.entrypoint = Some(init.into_iter().chain(spec.command.argv.iter().cloned()).collect());
+        }
         spec.container = Some(container);
         spec
     }
