@@ -208,6 +208,10 @@ impl Copier {
                 wanted: usize::try_from(position.count).unwrap_or(0),
             };
         }
+        if self.sink().is_counted() {
+            let frames = Frames::after(position.first, position.count);
+            return Reading::Frames { frames, skip: Skip { left: 0, first: None, until_ns: None } };
+        }
         let first = (position.count > 0).then_some(position.first);
         Reading::Frames { frames: Frames::default(), skip: Skip { left: position.count, first, until_ns: None } }
     }
@@ -219,12 +223,20 @@ impl Copier {
                 let messages =
                     messages.map_err(|error| Trouble::Refused { status: 500, message: error.to_string() })?;
                 let last_ns = self.sink().position().last_ns;
+                let another = frames.is_another();
+                if another {
+                    // rotated away: what we had counted on is not there
+                    skip.until_ns = Some(last_ns);
+                }
                 let (known, gap, fresh) = skip.split(messages, last_ns);
+                let gap = gap || another;
                 if known.is_empty() && fresh.is_empty() && !gap {
                     return Ok(());
                 }
                 self.with(move |sink| {
-                    known.iter().for_each(|message| sink.skip(message));
+                    if !another {
+                        known.iter().for_each(|message| sink.skip(message));
+                    }
                     if gap {
                         sink.gap();
                     }

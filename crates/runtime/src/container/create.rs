@@ -10,7 +10,6 @@ use muster_spec::{
     ContainerOptions, ContainerRun, HOST_GATEWAY, HealthCheck, HumanDuration, InstanceSpec, Limits, NetworkMode, RunId,
     Streams,
 };
-use rustix::process::Resource;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -19,8 +18,6 @@ const ENGINE_LOG: u64 = 32 << 20;
 /// Of those json-file keeps so many.
 const ENGINE_LOG_FILES: u32 = 2;
 const NANO: f64 = 1e9;
-/// Podman's limit where ulimits are named and this one is not (`RLimitDefaultValue`).
-const PODMAN_FILLS: i64 = 1 << 20;
 
 /// What a body depends on beside the spec.
 pub(super) struct Place<'a> {
@@ -31,6 +28,8 @@ pub(super) struct Place<'a> {
     /// What `host-gateway` stands for; where nothing is known such names are left out.
     pub(super) gateway: Option<String>,
     pub(super) is_podman: bool,
+    /// Limits that must be named with any other.
+    pub(super) named_limits: &'a [(&'static str, i64)],
 }
 
 /// The container of a run.
@@ -85,9 +84,7 @@ fn host(spec: &InstanceSpec, container: &ContainerRun, place: &Place<'_>) -> Hos
         ..from_options(options)
     };
     limit(&mut host, &spec.limits, options);
-    if place.is_podman {
-        fill_for_podman(host.ulimits.get_or_insert_default());
-    }
+    fill(host.ulimits.get_or_insert_default(), place.named_limits);
     host
 }
 
@@ -137,16 +134,14 @@ fn limit(host: &mut HostConfig, limits: &Limits, options: &ContainerOptions) {
     host.ulimits = Some(ulimits);
 }
 
-/// Podman fills up what is not named with 1,048,576, which it may not be allowed to: then with what we have ourselves.
-fn fill_for_podman(ulimits: &mut Vec<ResourcesUlimits>) {
+/// With any limit named, these are too.
+fn fill(ulimits: &mut Vec<ResourcesUlimits>, named: &[(&'static str, i64)]) {
     if ulimits.is_empty() {
         return;
     }
-    for (name, resource) in [("nofile", Resource::Nofile), ("nproc", Resource::Nproc)] {
-        let own = rustix::process::getrlimit(resource).maximum.and_then(|hard| i64::try_from(hard).ok());
-        let is_named = ulimits.iter().any(|limit| limit.name.as_deref() == Some(name));
-        if let (Some(own), false) = (own.filter(|own| *own < PODMAN_FILLS), is_named) {
-            ulimits.push(ResourcesUlimits { name: Some(name.to_owned()), soft: Some(own), hard: Some(own) });
+    for (name, hard) in named {
+        if !ulimits.iter().any(|limit| limit.name.as_deref() == Some(*name)) {
+            ulimits.push(ResourcesUlimits { name: Some((*name).to_owned()), soft: Some(*hard), hard: Some(*hard) });
         }
     }
 }

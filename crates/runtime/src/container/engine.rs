@@ -6,12 +6,15 @@ use super::raw::Raw;
 use super::trouble::Trouble;
 use crate::contract::{Capabilities, Capability};
 use bollard::{API_DEFAULT_VERSION, Docker};
-use std::path::PathBuf;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::Mutex;
 
 /// An engine answers a request within this time, also when it has fifty to start; pulls and builds answer as they go.
 const ANSWER_SECONDS: u64 = 120;
+/// What Podman fills limits with.
+const PODMAN_FILLS: i64 = 1 << 20;
 
 /// An engine that answers.
 #[derive(Debug)]
@@ -26,6 +29,8 @@ pub(super) struct Client {
     pub(super) is_desktop: bool,
     /// API version that both speak: minor of 1.x.
     pub(super) minor: usize,
+    /// Limits that must be named with any other, by name: what Podman fills in instead may be more than it is allowed.
+    pub(super) named_limits: Vec<(&'static str, i64)>,
     /// What it can do here.
     pub(super) capabilities: Capabilities,
 }
@@ -88,10 +93,26 @@ async fn connect(socket: PathBuf) -> Result<Client, Trouble> {
             capabilities.remove(&capability);
         }
     }
+    let named_limits = if is_podman { own_limits(&socket) } else { Vec::new() };
     let agreed = docker.client_version();
     let raw = Raw::new(socket, format!("/v{}.{}", agreed.major_version, agreed.minor_version));
     let is_desktop = info.operating_system.is_some_and(|name| name.contains("Docker Desktop"));
-    Ok(Client { docker, raw, is_podman, is_desktop, minor: agreed.minor_version, capabilities })
+    Ok(Client { docker, raw, is_podman, is_desktop, minor: agreed.minor_version, named_limits, capabilities })
+}
+
+/// The engine's own hard limits where it listens on this machine (proc(5), `limits`). With any ulimit named, Podman sets
+/// the others to 1,048,576 (`RLimitDefaultValue`), which it may not be allowed to.
+fn own_limits(socket: &Path) -> Vec<(&'static str, i64)> {
+    let peer = UnixStream::connect(socket).and_then(|stream| Ok(rustix::net::sockopt::socket_peercred(stream)?.pid));
+    let Ok(pid) = peer else { return Vec::new() };
+    let text = std::fs::read_to_string(format!("/proc/{}/limits", pid.as_raw_nonzero())).unwrap_or_default();
+    let hard = |title: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(title))?;
+        line.split_ascii_whitespace().nth(1)?.parse().ok()
+    };
+    let limits = [("nofile", "Max open files"), ("nproc", "Max processes")];
+    let named = limits.into_iter().filter_map(|(name, title)| Some((name, hard(title)?)));
+    named.filter(|(_, hard)| *hard < PODMAN_FILLS).collect()
 }
 
 /// What containers can do. Not `Notify`: engines pass no socket of ours into a container.

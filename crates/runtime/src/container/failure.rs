@@ -42,7 +42,8 @@ pub(super) fn of_create(trouble: Trouble, container: &ContainerRun) -> StartErro
             permanent(format!("image `{}` is not there", container.image), ENGINE_REFUSED)
         }
         Trouble::Refused { message, .. } if message.contains("container-init binary not found") => {
-            let reason = format!("`init: true` needs an init that the engine does not find: install `catatonit` ({message})");
+            let reason =
+                format!("`init: true` needs an init that the engine does not find: install `catatonit` ({message})");
             permanent(reason, ENGINE_REFUSED)
         }
         other => other.start(),

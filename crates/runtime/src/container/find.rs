@@ -162,6 +162,22 @@ mod tests {
     }
 
     #[test]
+    fn a_socket_without_permission_names_its_group() {
+        let home = tempfile::TempDir::new().unwrap();
+        let path = home.path().join("engine.sock");
+        fs::write(&path, "").unwrap();
+        let words = told(&path, &io::ErrorKind::PermissionDenied.into(), "the usual place");
+        assert!(words.contains("no permission") && words.contains("engine.sock"), "{words}");
+        // given to another group, where we may do that
+        if let Some(users) = nix_users::get_group_by_name("users")
+            && std::os::unix::fs::chown(&path, None, Some(users.gid())).is_ok()
+        {
+            let words = told(&path, &io::ErrorKind::PermissionDenied.into(), "the usual place");
+            assert!(words.contains("sudo usermod -aG users $USER"), "{words}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_used_is_told_in_words() {
         let home = tempfile::TempDir::new().unwrap();
         let mut config = config(home.path());

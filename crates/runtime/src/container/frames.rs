@@ -5,6 +5,7 @@
 //! messages. With a terminal there are no frames: bytes come as they are, and are asked for without times, because a
 //! time in the middle of a line could not be told from what the service wrote.
 
+use super::position::fingerprint;
 use jiff::Timestamp;
 
 const HEADER: usize = 8;
@@ -42,9 +43,23 @@ pub(super) enum FrameError {
 #[derive(Debug, Default)]
 pub(super) struct Frames {
     buffer: Vec<u8>,
+    /// What the first message is, and how many are passed over from there on.
+    known: Option<(u64, u64)>,
+    passed: u64,
+    another: bool,
 }
 
 impl Frames {
+    /// For a log of which the first so many messages are known: they are passed over, all but the first unread. Where
+    /// that one is another, the log is given from its beginning, and [`Frames::is_another`] says so once.
+    pub(super) fn after(first: u64, count: u64) -> Self {
+        Self { known: (count > 0).then_some((first, count)), ..Self::default() }
+    }
+
+    pub(super) fn is_another(&mut self) -> bool {
+        std::mem::take(&mut self.another)
+    }
+
     /// Takes bytes in and gives the messages that are complete.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Result<Vec<Message>, FrameError> {
         self.buffer.extend_from_slice(bytes);
@@ -59,7 +74,20 @@ impl Frames {
             if stream == SYSTEM {
                 return Err(FrameError::Engine(String::from_utf8_lossy(payload).trim().to_owned()));
             }
-            messages.push(message(stream, payload).ok_or(FrameError::NoFrame)?);
+            if self.passed > 0 {
+                self.passed -= 1;
+            } else {
+                let message = message(stream, payload).ok_or(FrameError::NoFrame)?;
+                match self.known.take() {
+                    Some((first, count)) if first == fingerprint(message.time_ns, &message.bytes) => {
+                        self.passed = count - 1;
+                    }
+                    known => {
+                        self.another |= known.is_some();
+                        messages.push(message);
+                    }
+                }
+            }
             at += HEADER + length;
         }
         self.buffer.drain(..at);
@@ -107,6 +135,20 @@ mod tests {
             assert_eq!(times, [(1_500_000_000, false), (2_000_000_000, true), (3_000_000_001, false)]);
             assert!(messages[1].stderr && !messages[0].stderr);
         }
+    }
+
+    #[test]
+    fn what_is_known_is_passed_over_unless_it_is_another_log() {
+        let all: Vec<u8> = (1..6).flat_map(|n| frame(1, &format!("1970-01-01T00:00:0{n}Z {n}\n"))).collect();
+        let texts = |frames: &mut Frames| -> Vec<Vec<u8>> {
+            frames.push(&all).unwrap().into_iter().map(|message| message.bytes).collect()
+        };
+        let mut frames = Frames::after(fingerprint(1_000_000_000, b"1\n"), 3);
+        assert_eq!(texts(&mut frames), [b"4\n", b"5\n"]);
+        assert!(!frames.is_another());
+        let mut frames = Frames::after(7, 3);
+        assert_eq!(texts(&mut frames).len(), 5);
+        assert!(frames.is_another() && !frames.is_another());
     }
 
     #[test]

@@ -6,8 +6,7 @@ use super::names::{self, Owner};
 use super::trouble::Trouble;
 use bollard::models::{NetworkCreateRequest, NetworkInspect, VolumeCreateRequest};
 use bollard::query_parameters::{
-    InspectNetworkOptions, ListNetworksOptions, ListVolumesOptions, RemoveContainerOptions,
-    RemoveVolumeOptions,
+    InspectNetworkOptions, ListNetworksOptions, ListVolumesOptions, RemoveContainerOptions, RemoveVolumeOptions,
 };
 use muster_spec::{ContainerRun, EnvironmentId, MountSource};
 use std::collections::HashMap;

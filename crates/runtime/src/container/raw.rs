@@ -19,6 +19,8 @@ use tokio::time::timeout;
 
 /// The engine accepts and answers with its headers within this time.
 const HEADERS: Duration = Duration::from_secs(30);
+/// So many turns of others are waited for more that is on its way.
+const TURNS: usize = 3;
 /// An error's text is not longer.
 const ERROR_BYTES: usize = 64 << 10;
 
@@ -33,6 +35,7 @@ pub(super) struct Raw {
 #[derive(Debug)]
 pub(super) struct Body {
     incoming: Incoming,
+    gathered: Vec<u8>,
 }
 
 impl Body {
@@ -54,18 +57,32 @@ impl Body {
 }
 
 impl Body {
-    /// The next bytes with all that is there already, up to about `most`: an engine sends every line by itself.
+    /// The next bytes with all that is there already, up to about `most`: an engine sends every line by itself. Nothing
+    /// is lost where it is dropped while it waits.
     pub(super) async fn next_many(&mut self, most: usize) -> Result<Option<Vec<u8>>, Trouble> {
-        let Some(first) = self.next().await? else { return Ok(None) };
-        let mut all = first.to_vec();
-        while all.len() < most {
-            match self.next().now_or_never() {
-                Some(Ok(Some(more))) => all.extend_from_slice(&more),
-                // an end or an error comes again at the next call
-                Some(Ok(None) | Err(_)) | None => break,
+        if self.gathered.is_empty() {
+            match self.next().await? {
+                Some(first) => self.gathered.extend_from_slice(&first),
+                None => return Ok(None),
             }
         }
-        Ok(Some(all))
+        let mut turns = 0;
+        while self.gathered.len() < most && turns < TURNS {
+            match self.next().now_or_never() {
+                Some(Ok(Some(more))) => {
+                    self.gathered.extend_from_slice(&more);
+                    turns = 0;
+                }
+                // an end or an error comes again at the next call
+                Some(Ok(None) | Err(_)) => break,
+                None => {
+                    // the connection's task hands over one piece at a time
+                    tokio::task::yield_now().await;
+                    turns += 1;
+                }
+            }
+        }
+        Ok(Some(std::mem::take(&mut self.gathered)))
     }
 }
 
@@ -94,7 +111,7 @@ impl Raw {
             while let Some(bytes) = body.next().await? {
                 text.extend_from_slice(&bytes);
             }
-            Ok(text)
+            Ok::<_, Trouble>(text)
         };
         let slow = || Trouble::Unreachable("the engine does not answer".to_owned());
         let text = timeout(HEADERS, read).await.map_err(|_| slow())??;
@@ -126,7 +143,7 @@ impl Raw {
         let request = request.map_err(|error| Trouble::Refused { status: 400, message: error.to_string() })?;
         let answer = sender.send_request(request).await.map_err(broke)?;
         let status = answer.status();
-        let mut body = Body { incoming: answer.into_body() };
+        let mut body = Body { incoming: answer.into_body(), gathered: Vec::new() };
         if status.is_success() {
             return Ok(body);
         }

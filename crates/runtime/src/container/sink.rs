@@ -51,8 +51,16 @@ impl Sink {
         self.position
     }
 
+    /// Whether all that the position says is taken was counted here, and nothing since: then it need not be read again.
+    pub(super) fn is_counted(&self) -> bool {
+        !self.tty && !self.is_holding() && self.taken.position(self.position.base, self.next) == self.position
+    }
+
     /// The log is asked for again from the position on: what was taken since then comes again.
     pub(super) fn rewind(&mut self) {
+        if self.is_counted() {
+            return;
+        }
         self.taken = Taken::from(&self.position);
         self.next = self.position.offset;
         for redactor in self.redactors.iter_mut().flatten() {

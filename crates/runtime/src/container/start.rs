@@ -10,8 +10,8 @@
 //!
 //! A run's container has the run's name and label before it is started: whoever comes after our death finds it.
 
-use super::create::{self, Place};
 use super::api::inspect;
+use super::create::{self, Place};
 use super::driver::{Driver, remove};
 use super::engine::Client;
 use super::failure;
@@ -211,6 +211,7 @@ impl Attempt<'_> {
                 folder: &self.run.folder,
                 gateway: self.gateway().await?,
                 is_podman: self.client.is_podman,
+                named_limits: &self.client.named_limits,
             };
             let body = create::body(self.spec, self.container, &place);
             let platform = self.container.options.platform.clone().unwrap_or_default();

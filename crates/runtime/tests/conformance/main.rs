@@ -1,5 +1,6 @@
 //! All runtimes of this crate against all clauses of the contract.
 
+mod containers;
 mod harness;
 #[cfg(target_os = "linux")]
 mod namespace;

@@ -1,7 +1,6 @@
 //! The container driver under test, over real engines.
 //!
-//! Which engines there are says the environment: `MUSTER_TEST_DOCKER` and `MUSTER_TEST_PODMAN` name sockets,
-//! `MUSTER_TEST_IMAGE` an image with a busybox in both. What is not named is skipped, by name.
+//! Which engines there are says the test kit; what is not there is skipped, by name.
 
 use futures::future::{BoxFuture, FutureExt as _};
 use muster_runtime::conformance::{Harness, Miss, Program, Verdict};
@@ -10,66 +9,33 @@ use muster_spec::{
     ContainerOptions, ContainerRun, EnvironmentId, InstanceSpec, NetworkMode, PullPolicy, ResolvedCommand, RunId,
     RuntimeKind,
 };
+use muster_testkit::{Engine, components};
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use tempfile::TempDir;
+
+/// In both engines: a busybox.
+pub(crate) const IMAGE: &str = "muster-test/busybox:1";
+/// The same with a health check that looks for a file, which its command makes.
+pub(crate) const HEALTH_IMAGE: &str = "muster-test/health:1";
 
 /// An engine that the tests may use.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     pub(crate) name: &'static str,
-    pub(crate) socket: PathBuf,
-    pub(crate) image: String,
-    pub(crate) health_image: String,
+    pub(crate) engine: Engine,
 }
 
 impl Target {
-    fn of(name: &'static str, variable: &str) -> Option<Self> {
-        let named = |variable: &str| std::env::var(variable).ok().filter(|value| !value.is_empty());
-        let found = named(variable).and_then(|socket| {
-            let socket = PathBuf::from(socket.strip_prefix("unix://").unwrap_or(&socket));
-            let image = named("MUSTER_TEST_IMAGE")?;
-            let health_image = named("MUSTER_TEST_IMAGE_HEALTH").unwrap_or_default();
-            Some(Self { name, socket, image, health_image })
-        });
-        if found.is_none() {
-            skip(&format!("{name}: {variable} and MUSTER_TEST_IMAGE name no engine and image"));
-        }
-        found
-    }
-
     pub(crate) fn docker() -> Option<Self> {
-        Self::of("docker", "MUSTER_TEST_DOCKER")
+        Some(Self { name: "docker", engine: components::docker("containers on Docker")? })
     }
 
     pub(crate) fn podman() -> Option<Self> {
-        Self::of("podman", "MUSTER_TEST_PODMAN")
-    }
-
-    /// Asks the engine past the driver, by its command line client.
-    pub(crate) fn client(&self, args: &[&str]) -> String {
-        client(&self.socket, args)
-    }
-}
-
-/// The client of `MUSTER_TEST_DOCKER_CLI`, else the one in the path.
-pub(crate) fn client(socket: &Path, args: &[&str]) -> String {
-    let program = std::env::var("MUSTER_TEST_DOCKER_CLI").unwrap_or_else(|_| "docker".to_owned());
-    let host = format!("unix://{}", socket.display());
-    let output = Command::new(program).args(["--host", &host]).args(args).output().expect("a docker client");
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
-}
-
-pub(crate) fn skip(what: &str) {
-    let line = format!("SKIPPED {what}");
-    eprintln!("{line}");
-    if let Some(path) = std::env::var_os("MUSTER_SKIPS") {
-        let mut file = fs::OpenOptions::new().create(true).append(true).open(path).expect("the list of skips");
-        writeln!(file, "{line}").expect("the list of skips");
+        Some(Self { name: "podman", engine: components::podman("containers on Podman")? })
     }
 }
 
@@ -84,7 +50,7 @@ pub(crate) struct ContainerHarness {
 impl ContainerHarness {
     pub(crate) fn new(target: &Target) -> Self {
         let home = TempDir::new().expect("the surroundings of the test");
-        symlink(&target.socket, home.path().join("engine.sock")).expect("the surroundings of the test");
+        symlink(&target.engine.socket, home.path().join("engine.sock")).expect("the surroundings of the test");
         // other tests use the same engine: a folder's name is unique on this machine
         let unique = home.path().file_name().expect("a name").as_encoded_bytes();
         let root = unique.iter().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(*byte)));
@@ -107,7 +73,7 @@ impl ContainerHarness {
 
     /// A spec of this harness for a shell script.
     pub(crate) fn script(&self, script: &str) -> InstanceSpec {
-        let mut spec = spec(&self.target.image);
+        let mut spec = spec(IMAGE);
         let container = spec.container.as_mut().expect("a container");
         container.entrypoint = Some(["/bin/sh", "-c", script].map(str::to_owned).to_vec());
         spec
@@ -117,14 +83,16 @@ impl ContainerHarness {
 impl Drop for ContainerHarness {
     /// Whatever a test left: by label, so that others keep theirs.
     fn drop(&mut self) {
-        let filter = format!("label=dev.muster.environment={}", self.environment);
-        let ids = self.target.client(&["ps", "-aq", "--filter", &filter]);
-        for id in ids.lines() {
-            self.target.client(&["rm", "-f", "-v", id]);
-        }
-        for (kind, remove) in [("network", "rm"), ("volume", "rm")] {
-            for name in self.target.client(&[kind, "ls", "-q", "--filter", &filter]).lines() {
-                self.target.client(&[kind, remove, name]);
+        let engine = &self.target.engine;
+        let left = engine.labelled(&format!("dev.muster.environment={}", self.environment)).unwrap_or_default();
+        for one in left {
+            let gone = match one.split_once(' ') {
+                Some(("container", name)) => engine.remove(name.trim_start_matches('/')),
+                Some((kind, name)) => engine.done("DELETE", &format!("/{kind}s/{name}"), None).map(|_| ()),
+                None => Ok(()),
+            };
+            if let Err(error) = gone {
+                eprintln!("{one} is left: {error}");
             }
         }
     }
@@ -228,7 +196,7 @@ impl Harness for ContainerHarness {
     }
 
     fn adapt(&self, mut spec: InstanceSpec) -> InstanceSpec {
-        let mut container = container(&self.target.image);
+        let mut container = container(IMAGE);
         container.options.user = spec.user.take();
         container.options.working_dir = Some(spec.command.cwd.display().to_string());
         container.entrypoint = Some(spec.command.argv.clone());
@@ -236,7 +204,8 @@ impl Harness for ContainerHarness {
             // a port of this machine
             container.options.network = NetworkMode::Host;
         }
-        if spec.command.argv.iter().any(|word| word.starts_with("kill -") || word.ends_with("& echo up; wait")) {
+        let needs_init = |word: &String| word.starts_with("kill -") || word.starts_with("/bin/sleep ");
+        if spec.command.argv.iter().any(needs_init) {
             // as process 1 a program gets no signal that it does not handle, not even its own
             let init = ["/bin/sh", "-c", INIT, "init"].map(str::to_owned);
             container.entrypoint = Some(init.into_iter().chain(spec.command.argv.iter().cloned()).collect());
@@ -256,9 +225,11 @@ impl Harness for ContainerHarness {
 
     fn kill_supervisor<'a>(&'a self, run: &'a RunId) -> BoxFuture<'a, Verdict> {
         async move {
-            let filter = format!("label=dev.muster.run={run}");
-            let id = self.target.client(&["ps", "-q", "--filter", &filter]);
-            let pid = self.target.client(&["inspect", "--format", "{{.State.Pid}}", &id]);
+            let found =
+                self.target.engine.labelled(&format!("dev.muster.run={run}")).map_err(|error| error.to_string())?;
+            let name = found.first().and_then(|one| one.strip_prefix("container /")).unwrap_or_default();
+            let found = self.target.engine.container(name).map_err(|error| error.to_string())?;
+            let pid = found.map_or(0, |found| found["State"]["Pid"].as_i64().unwrap_or(0));
             let stat = fs::read_to_string(format!("/proc/{pid}/stat")).map_err(|error| error.to_string())?;
             let parent = stat.rsplit(')').next().and_then(|rest| rest.split_ascii_whitespace().nth(1));
             let parent = parent.ok_or_else(|| "no parent".to_owned())?;
