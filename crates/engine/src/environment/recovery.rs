@@ -10,7 +10,7 @@ use crate::clock::wall_ns;
 use crate::shared::Shared;
 use muster_core::{Accepted, Context, Effect, Event, Found, InstanceRow, Machine, Saved};
 use muster_runtime::Found as RuntimeFound;
-use muster_spec::{EnvironmentId, InstanceId, RuntimeKind};
+use muster_spec::{EnvironmentId, InstanceId, RunId, RuntimeKind, SecretText};
 use muster_store::{EnvironmentRow, RunRow, StoreError, Write};
 use std::sync::Arc;
 use std::time::Duration;
@@ -126,9 +126,16 @@ impl Actor {
         live.runtime.clone_from(&runtime);
         self.live.insert(instance.clone(), live);
         let mailbox = self.mailbox.clone();
+        // a log that is copied from elsewhere goes on at once, also that of a run which ended meanwhile
+        let secrets = self.secrets_of(&run);
         tokio::spawn(async move {
             let found = match runtime {
-                Some(runtime) => runtime.recover(&run, known.as_ref()).await,
+                Some(runtime) => {
+                    if let Some(secrets) = secrets {
+                        runtime.remember_secrets(&run, &secrets);
+                    }
+                    runtime.recover(&run, known.as_ref()).await
+                }
                 None => RuntimeFound::Unverifiable("its runtime is not available here".to_owned()),
             };
             // An error means that the daemon is ending.
@@ -200,9 +207,17 @@ impl Actor {
 
     /// A run that was taken back has secrets that its runtime has forgotten.
     fn remind(&self, handle: &muster_runtime::Handle) {
-        let spec = self.resolver(|resolver| resolver.spec(&handle.run));
-        if let (Ok(Ok(spec)), Some(runtime)) = (spec, self.shared.runtimes.get(handle.runtime, &self.id)) {
-            runtime.remember_secrets(&handle.run, &spec.secrets);
+        let runtime = self.shared.runtimes.get(handle.runtime, &self.id);
+        if let (Some(secrets), Some(runtime)) = (self.secrets_of(&handle.run), runtime) {
+            runtime.remember_secrets(&handle.run, &secrets);
+        }
+    }
+
+    /// None where they are not known: which is not the same as that there are none.
+    fn secrets_of(&self, run: &RunId) -> Option<Vec<SecretText>> {
+        match self.resolver(|resolver| resolver.spec(run)) {
+            Ok(Ok(spec)) => Some(spec.secrets),
+            Ok(Err(_)) | Err(_) => None,
         }
     }
 
