@@ -70,7 +70,7 @@ impl Selection {
 /// A stack file by its short option, where `-f` means nothing else.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct FileOption {
-    /// The same as `--file`: a muster.yaml, a process-compose file or a Procfile.
+    /// The same as `--file`: a muster.yaml, a compose file, a process-compose file or a Procfile.
     #[arg(short = 'f', value_name = "FILE")]
     pub(crate) short: Vec<PathBuf>,
 }

@@ -3,8 +3,10 @@
 use crate::context::Context;
 use crate::failure::Failure;
 use muster_api::exit;
+use muster_compose::{LoadRequest, Project};
 use muster_config::import::{
-    Foreign, ImportOptions, ImportProblem, Imported, LossReport, SourceFile, import_process_compose, import_procfile,
+    Foreign, ImportOptions, ImportProblem, Imported, LossReport, SourceFile, import_compose, import_process_compose,
+    import_procfile,
 };
 use muster_config::{Disk, Host, Loaded, Request};
 use muster_engine::documents::ErrorDocument;
@@ -34,7 +36,7 @@ pub(crate) struct Read {
     pub(crate) loss: Option<LossReport>,
 }
 
-/// A process-compose file or a Procfile, by its name or by what stands in it. `compose` files are another matter.
+/// A process-compose file or a Procfile, by its name or by what stands in it. Compose files are told by their name alone.
 pub(crate) fn is_foreign(file: &Path) -> bool {
     let name = file.file_name().and_then(|n| n.to_str()).unwrap_or_default().to_ascii_lowercase();
     let ours = muster_config::FILE_NAMES.contains(&name.as_str());
@@ -61,13 +63,7 @@ fn is_docker_compose(file: &Path) -> bool {
 pub(crate) fn read(context: &Context, wanted: &Wanted) -> Result<Read, Failure> {
     let first = context.first_file()?;
     if is_docker_compose(&first) {
-        let message = format!("`{}` is a compose file; this version does not run those yet", first.display());
-        return Err(Failure::new(
-            "config::foreign",
-            exit::CONFIG,
-            message,
-            "process-compose files and Procfiles run as they are",
-        ));
+        return compose(context, wanted, &context.global.files);
     }
     let foreign = is_foreign(&first);
     let cwd = context.cwd()?;
@@ -87,6 +83,29 @@ pub(crate) fn read(context: &Context, wanted: &Wanted) -> Result<Read, Failure> 
     let loaded = muster_config::load_document(&request, &imported.document, vec![imported.root.join(name)], &Disk)?;
     warn(context, &loaded);
     Ok(Read { loaded, loss: Some(imported.loss) })
+}
+
+/// A compose project as a stack.
+fn compose(context: &Context, wanted: &Wanted, files: &[PathBuf]) -> Result<Read, Failure> {
+    let project = compose_project(files, &context.cwd()?)?;
+    for warning in &project.warnings {
+        context.warn(&crate::failure::compose_document(warning, exit::OK));
+    }
+    let request = request(context, wanted, &project.working_dir)?;
+    let imported = import_compose(&project);
+    let loaded = muster_config::load_document(&request, &imported.document, project.files.clone(), &Disk)?;
+    warn(context, &loaded);
+    Ok(Read { loaded, loss: Some(imported.loss) })
+}
+
+fn compose_project(files: &[PathBuf], cwd: &Path) -> Result<Project, Failure> {
+    let request = LoadRequest {
+        cwd: cwd.to_owned(),
+        files: files.to_vec(),
+        environment: environment_of_caller(),
+        ..LoadRequest::default()
+    };
+    Ok(muster_compose::read(&request, &muster_compose::Disk)?)
 }
 
 fn warn(context: &Context, loaded: &Loaded) {
@@ -130,6 +149,9 @@ pub(crate) fn environment_of_caller() -> BTreeMap<String, String> {
 
 /// Reads other tools' files.
 pub(crate) fn import(files: &[PathBuf], wanted: &Wanted, cwd: &Path) -> Result<Imported, Failure> {
+    if files.first().is_some_and(|first| is_docker_compose(first)) {
+        return Ok(import_compose(&compose_project(files, cwd)?));
+    }
     let read = |path: &Path| std::fs::read_to_string(path);
     let sources = files.iter().map(|path| {
         let full = cwd.join(path);

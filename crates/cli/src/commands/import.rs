@@ -8,7 +8,7 @@ use muster_api::exit;
 use std::io::Write;
 use std::path::PathBuf;
 
-/// Write a muster.yaml that says the same as a process-compose file or a Procfile.
+/// Write a muster.yaml that says the same as a compose project, a process-compose file or a Procfile.
 ///
 /// What cannot be kept is listed on standard error; nothing is dropped in silence.
 #[derive(Debug, Args)]

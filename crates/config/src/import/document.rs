@@ -33,7 +33,7 @@ pub fn import_process_compose(
         return Err(report.problems);
     }
     select::apply(&mut processes, options, &mut report);
-    let names = Names::new(processes.keys().map(String::as_str), &mut report.loss);
+    let names = Names::new("processes", processes.keys().map(String::as_str), &mut report.loss);
     let empty = processes.is_empty();
     let selections = selections(&processes, &names, &mut report);
     let source = Source { options, read, names: &names, selections: &selections };

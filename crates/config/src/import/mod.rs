@@ -1,6 +1,6 @@
 //! Other people's files as a document in the language of `muster.yaml`.
 //!
-//! A process-compose file (as of 1.122) or a `Procfile` is read as its own tool reads it, translated, and handed back as
+//! A compose project (`compose`), a process-compose file (as of 1.122) or a `Procfile` is read as its own tool reads it, translated, and handed back as
 //! a document with a [`LossReport`]: whatever the document cannot say stands there with the reason and what is done
 //! instead. What the other tool itself refuses is an [`ImportProblem`]. `version` of a process-compose file is the one
 //! field that is neither kept nor reported: it names the language, which has been read by then.
@@ -26,6 +26,7 @@
 //! | a namespace may be named like a process | its group or profile gets an ending | one word selects one thing; `Attached::namespaces` tells |
 //! | `environment` must be a list | a map is read as well | harmless |
 
+mod compose;
 mod document;
 mod dotenv;
 mod environ;
@@ -48,6 +49,7 @@ mod expected_tests;
 #[cfg(test)]
 mod translate_tests;
 
+pub use compose::import_compose;
 pub use document::import_process_compose;
 pub use loss::{Loss, LossReport};
 pub use problem::ImportProblem;
@@ -174,7 +176,7 @@ pub(crate) struct Names(IndexMap<String, String>);
 
 impl Names {
     /// Finds a name for each; those that cannot be kept are reported.
-    fn new<'a>(names: impl Iterator<Item = &'a str>, loss: &mut LossReport) -> Self {
+    fn new<'a>(kind: &str, names: impl Iterator<Item = &'a str>, loss: &mut LossReport) -> Self {
         let mut map: IndexMap<String, String> = IndexMap::new();
         for name in names {
             let mut new = valid_name(name);
@@ -184,7 +186,7 @@ impl Names {
                 number += 1;
             }
             if new != name {
-                loss.push(&format!("processes.{name}"), "the name cannot be kept", &format!("it is named `{new}`"));
+                loss.push(&format!("{kind}.{name}"), "the name cannot be kept", &format!("it is named `{new}`"));
             }
             map.insert(name.to_owned(), new);
         }
@@ -237,7 +239,7 @@ mod tests {
     #[test]
     fn names_stay_apart() {
         let mut loss = LossReport::default();
-        let names = Names::new(["a b", "a-b", "all", "_x", "ok"].into_iter(), &mut loss);
+        let names = Names::new("processes", ["a b", "a-b", "all", "_x", "ok"].into_iter(), &mut loss);
         let found: Vec<_> = ["a b", "a-b", "all", "_x", "ok"].map(|name| names.of(name)).into();
         assert_eq!(found, ["a-b", "a-b-2", "p-all", "p-_x", "ok"]);
         assert_eq!(loss.entries.len(), 4);

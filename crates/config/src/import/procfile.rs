@@ -38,7 +38,7 @@ pub fn import_procfile(
     if !problems.is_empty() {
         return Err(problems);
     }
-    let names = Names::new(entries.keys().map(String::as_str), &mut loss);
+    let names = Names::new("processes", entries.keys().map(String::as_str), &mut loss);
     let mut services = Object::new();
     for (offset, (name, command)) in (0..block).step_by(usize::from(PORT_STEP)).zip(&entries) {
         let mut entry = service(name, command, (base, offset), &variables, &mut loss);
