@@ -103,80 +103,92 @@ fn volume(import: &mut Import<'_>, name: &str, attribute: &str, mount: &Volume, 
     out.body("volume", own);
 }
 
+/// A config or secret on its way to a path of a container.
+struct Granted<'g> {
+    name: &'g str,
+    attribute: String,
+    grant: &'g Grant,
+    target: String,
+}
+
 /// A config is a file, or its text.
 fn config(import: &mut Import<'_>, name: &str, grant: &Grant) -> Option<Value> {
-    let attribute = format!("configs.{}", grant.source);
     let config = import.project.configs.get(&grant.source)?.clone();
-    let target = absolute(&grant.target, &grant.source, "/");
+    let granted = Granted::new(name, "configs", grant, "/");
     if !config.file.is_empty() {
-        return Some(file(import, name, &attribute, grant, &config.file, &target));
+        return Some(granted.file(import, &config.file));
     }
     if config.external {
-        import.lose(name, &attribute, "it is kept outside of the project", "nothing is mounted there");
+        import.lose(name, &granted.attribute, "it is kept outside of the project", "nothing is mounted there");
         return None;
     }
     let text = match import.project.environment.get(&config.environment) {
         Some(value) if !config.environment.is_empty() => escaped(value),
         _ => escaped(&config.content),
     };
-    Some(content(import, name, &attribute, grant, &text, &target))
+    Some(granted.content(import, &text))
 }
 
 /// A secret is a file, or a variable that is masked everywhere.
 fn secret(import: &mut Import<'_>, name: &str, grant: &Grant) -> Option<Value> {
-    let attribute = format!("secrets.{}", grant.source);
     let secret = import.project.secrets.get(&grant.source)?.clone();
-    let target = absolute(&grant.target, &grant.source, "/run/secrets/");
+    let granted = Granted::new(name, "secrets", grant, "/run/secrets/");
     if !secret.file.is_empty() {
-        return Some(file(import, name, &attribute, grant, &secret.file, &target));
+        return Some(granted.file(import, &secret.file));
     }
     if secret.environment.is_empty() {
-        import.lose(name, &attribute, "it is kept outside of the project", "nothing is mounted there");
+        import.lose(name, &granted.attribute, "it is kept outside of the project", "nothing is mounted there");
         return None;
     }
     import.secrets.insert(secret.environment.clone(), json!({"secret": true}));
-    Some(content(import, name, &attribute, grant, &format!("${{{}}}", secret.environment), &target))
+    Some(granted.content(import, &format!("${{{}}}", secret.environment)))
 }
 
-fn absolute(target: &str, source: &str, folder: &str) -> String {
-    match target {
-        "" => format!("{folder}{source}"),
-        target if target.starts_with('/') => target.to_owned(),
-        target => format!("{folder}{target}"),
+impl<'g> Granted<'g> {
+    /// A target that is no absolute path lies in a folder.
+    fn new(name: &'g str, kind: &str, grant: &'g Grant, folder: &str) -> Self {
+        let target = match grant.target.as_str() {
+            "" => format!("{folder}{}", grant.source),
+            target if target.starts_with('/') => target.to_owned(),
+            target => format!("{folder}{target}"),
+        };
+        Self { name, attribute: format!("{kind}.{}", grant.source), grant, target }
     }
-}
 
-fn file(import: &mut Import<'_>, name: &str, attribute: &str, grant: &Grant, path: &str, target: &str) -> Value {
-    owner(import, name, attribute, grant);
-    if grant.mode.is_some() {
-        import.lose(name, &format!("{attribute}.mode"), "a file keeps its own permissions", "it is mounted as it is");
+    fn file(&self, import: &mut Import<'_>, path: &str) -> Value {
+        self.owner(import);
+        if self.grant.mode.is_some() {
+            let attribute = format!("{}.mode", self.attribute);
+            import.lose(self.name, &attribute, "a file keeps its own permissions", "it is mounted as it is");
+        }
+        let mut out = Body::default();
+        out.put("type", json!("bind"));
+        out.text("source", &import.path(path));
+        out.text("target", &self.target);
+        out.flag("read_only", true);
+        out.put("bind", json!({"create_host_path": false}));
+        Value::Object(out.0)
     }
-    let mut out = Body::default();
-    out.put("type", json!("bind"));
-    out.text("source", &import.path(path));
-    out.text("target", target);
-    out.flag("read_only", true);
-    out.put("bind", json!({"create_host_path": false}));
-    Value::Object(out.0)
-}
 
-fn content(import: &mut Import<'_>, name: &str, attribute: &str, grant: &Grant, text: &str, target: &str) -> Value {
-    owner(import, name, attribute, grant);
-    let mut out = Body::default();
-    out.put("type", json!("content"));
-    out.put("content", json!(text));
-    out.text("target", target);
-    if let Some(mode) = grant.mode {
-        out.put("mode", json!(format!("{:04o}", mode.0)));
+    fn content(&self, import: &mut Import<'_>, text: &str) -> Value {
+        self.owner(import);
+        let mut out = Body::default();
+        out.put("type", json!("content"));
+        out.put("content", json!(text));
+        out.text("target", &self.target);
+        if let Some(mode) = self.grant.mode {
+            out.put("mode", json!(format!("{:04o}", mode.0)));
+        }
+        out.flag("read_only", true);
+        Value::Object(out.0)
     }
-    out.flag("read_only", true);
-    Value::Object(out.0)
-}
 
-fn owner(import: &mut Import<'_>, name: &str, attribute: &str, grant: &Grant) {
-    for (key, value) in [("uid", &grant.uid), ("gid", &grant.gid)] {
-        if !value.is_empty() {
-            import.lose(name, &format!("{attribute}.{key}"), "a file keeps its owner", "it is mounted as it is");
+    fn owner(&self, import: &mut Import<'_>) {
+        for (key, value) in [("uid", &self.grant.uid), ("gid", &self.grant.gid)] {
+            if !value.is_empty() {
+                let attribute = format!("{}.{key}", self.attribute);
+                import.lose(self.name, &attribute, "a file keeps its owner", "it is mounted as it is");
+            }
         }
     }
 }

@@ -35,7 +35,7 @@ fn port(import: &mut Import<'_>, name: &str, service: &Service, port: &Port, tak
         import.lose(name, &format!("{attribute}.app_protocol"), "nothing asks for it", "it is left out");
     }
     let mut out = Body::default();
-    out.put("at", place(import, name, service, port, &attribute, udp)?);
+    out.put("at", place(import, name, service, port)?);
     out.put("container", json!(inside));
     out.flag("udp", udp);
     // compose publishes to the whole world when it is not told otherwise
@@ -52,29 +52,23 @@ fn port(import: &mut Import<'_>, name: &str, service: &Service, port: &Port, tak
 }
 
 /// The port of this machine; none when it is published there already.
-fn place(
-    import: &mut Import<'_>,
-    name: &str,
-    service: &Service,
-    port: &Port,
-    attribute: &str,
-    udp: bool,
-) -> Option<Value> {
+fn place(import: &mut Import<'_>, name: &str, service: &Service, port: &Port) -> Option<Value> {
+    let (attribute, udp) = (format!("ports.{}", port.target), port.protocol == "udp");
     if port.published.is_empty() || port.published == "0" {
         return Some(json!("auto"));
     }
     let Ok(number) = port.published.parse::<u16>() else {
         let reason = format!("`{}` leaves the choice to the engine", port.published);
-        import.lose(name, attribute, &reason, "the environment chooses a port");
+        import.lose(name, &attribute, &reason, "the environment chooses a port");
         return Some(json!("auto"));
     };
     if service.replicas() > 1 {
-        import.lose(name, attribute, "several copies cannot share a port", "the environment chooses one for each");
+        import.lose(name, &attribute, "several copies cannot share a port", "the environment chooses one for each");
         return Some(json!("auto"));
     }
     if !import.published.insert((udp, number)) {
         let reason = format!("port {number} of this machine is published already");
-        import.lose(name, attribute, &reason, "it is published once");
+        import.lose(name, &attribute, &reason, "it is published once");
         return None;
     }
     Some(json!(number))
