@@ -202,3 +202,12 @@ fn unset_variables_are_warned_of_once_each() {
 fn a_variable_that_ends_with_a_space_is_refused() {
     assert_eq!(codes(&[("/p/compose.yaml", "services: {a: {image: x, environment: ['A =1']}}")]), [Code::BadValue]);
 }
+
+#[test]
+fn a_base_of_another_file_is_judged_before_it_is_merged() {
+    for wrong in ["depends_on: [5]", "networks: [{a: b}]", "ports: {a: b}", "volumes: [5]", "build: [a]"] {
+        let base = format!("services: {{b: {{image: x, {wrong}}}}}");
+        let files = [("/p/compose.yaml", "services: {a: {extends: {file: o.yaml, service: b}}}"), ("/p/o.yaml", &base)];
+        assert!(codes(&files).contains(&Code::WrongType), "{wrong}");
+    }
+}

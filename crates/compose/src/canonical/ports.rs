@@ -11,6 +11,10 @@ use crate::tree::{Node, Span, Value};
 
 /// Makes each item of a list of ports one map or, for a range, several.
 pub(super) fn long(node: &mut Node, path: Path<'_>, report: &mut Report) {
+    if node.as_seq().is_none() {
+        // the base of an `extends` comes here without the schema's judgement
+        super::mistyped(node, path, "a list", report);
+    }
     let Some(items) = node.as_seq_mut() else { return };
     let mut ports = Vec::with_capacity(items.len());
     for item in std::mem::take(items) {

@@ -56,6 +56,8 @@ fn build(node: &mut Node, path: Path<'_>, report: &mut Report) {
     if node.as_str().is_some() {
         let context = std::mem::replace(node, Node::map(node.span));
         node.insert("context", context);
+    } else if node.as_map().is_none() {
+        mistyped(node, path, "a text or a map", report);
     }
     items(node, "secrets", path, report, grant);
     attribute(node, "provenance", path, report, text);
@@ -77,10 +79,18 @@ fn list(node: &mut Node, _: Path<'_>, _: &mut Report) {
 }
 
 /// A list of names becomes a map of nothing.
-fn names(node: &mut Node, _: Path<'_>, _: &mut Report) {
+fn names(node: &mut Node, path: Path<'_>, report: &mut Report) {
     let Some(list) = node.as_seq() else { return };
+    texts_only(list, path, report);
     let entry = |item: &Node| Some((Key::new(item.as_str()?, item.span), Node::new(item.span, Value::Null)));
     node.value = Value::Map(list.iter().filter_map(entry).collect::<Map>());
+}
+
+/// Says which items of a list are no texts: the base of an `extends` comes here without the schema's judgement.
+fn texts_only(list: &[Node], path: Path<'_>, report: &mut Report) {
+    for item in list.iter().filter(|item| item.as_str().is_none()) {
+        mistyped(item, path, "a list of texts", report);
+    }
 }
 
 fn pairs(node: &mut Node, path: Path<'_>, report: &mut Report) {
@@ -103,6 +113,7 @@ fn pairs(node: &mut Node, path: Path<'_>, report: &mut Report) {
 fn depends_on(node: &mut Node, path: Path<'_>, report: &mut Report) {
     let started = || Value::String("service_started".to_owned());
     if let Some(list) = node.as_seq() {
+        texts_only(list, path, report);
         let entry = |item: &Node| {
             let condition = Node::new(item.span, started());
             let required = Node::new(item.span, Value::Bool(true));
@@ -111,6 +122,9 @@ fn depends_on(node: &mut Node, path: Path<'_>, report: &mut Report) {
         };
         node.value = Value::Map(list.iter().filter_map(entry).collect::<Map>());
         return;
+    }
+    if node.as_map().is_none() {
+        mistyped(node, path, "a list or a map", report);
     }
     for (name, about) in node.as_map_mut().into_iter().flatten() {
         if about.as_map().is_none() {

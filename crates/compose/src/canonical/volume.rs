@@ -7,7 +7,12 @@ use crate::tree::{Node, Span, Value};
 
 /// Makes an item of a list of mounts a map.
 pub(super) fn long(node: &mut Node, path: Path<'_>, report: &mut Report) {
-    let Some(text) = node.as_str() else { return };
+    let Some(text) = node.as_str() else {
+        if node.as_map().is_none() {
+            super::mistyped(node, path, "a text or a map", report);
+        }
+        return;
+    };
     match parse(text) {
         Ok(mount) => *node = mount.node(node.span),
         Err(why) => report.error(Code::BadValue, node.span, format!("`{path}` has `{text}`, which has {why}")),
