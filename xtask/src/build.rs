@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use crate::args::Args;
+use crate::hosts;
 use crate::setup::{ensure_target, musl_target};
 use crate::workspace::{Workspace, replace, run as run_command};
 
@@ -35,6 +36,7 @@ pub(crate) fn muster(workspace: &Workspace, profile: Profile) -> Result<PathBuf>
         Profile::Dev => workspace.target.join("debug"),
         Profile::Release => {
             cargo.arg("--release").env("MUSTER_EMBED_SHIM", &shim);
+            cargo.env("MUSTER_EMBED_HOSTS", hosts::embedded(workspace));
             workspace.target.join("release")
         }
     };

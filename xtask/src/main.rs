@@ -10,6 +10,7 @@ mod build;
 mod client;
 mod demo;
 mod generate;
+mod hosts;
 mod lint;
 mod services;
 mod setup;

@@ -1,19 +1,35 @@
 //! Drivers of what is not a process of this machine, made of what a stack's settings say.
 
 use crate::runtimes::{Factory, Settings};
-use muster_runtime::{ContainerConfig, ContainerRuntime, Runtime};
+use muster_runtime::{
+    ContainerConfig, ContainerRuntime, HostBinaries, RemoteConfig, RemoteRuntime, Runtime, SshOptions,
+};
 use muster_spec::RuntimeKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Makes drivers whose run folders lie below `state_dir`.
-pub(crate) fn factory(state_dir: PathBuf) -> Arc<Factory> {
+/// Makes drivers whose run folders lie below `state_dir`, and whose sockets lie in `runtime_dir`; `hosts` is what is brought
+/// to other hosts.
+pub(crate) fn factory(state_dir: PathBuf, runtime_dir: PathBuf, hosts: Vec<HostBinaries>) -> Arc<Factory> {
     Arc::new(move |kind, settings| match kind {
         RuntimeKind::Container => {
             Some(Arc::new(ContainerRuntime::new(engine(&state_dir, settings))) as Arc<dyn Runtime>)
         }
-        RuntimeKind::Process | RuntimeKind::Remote | RuntimeKind::Mock | RuntimeKind::External => None,
+        RuntimeKind::Remote => Some(Arc::new(RemoteRuntime::new(RemoteConfig {
+            state_dir: state_dir.clone(),
+            runtime_dir: runtime_dir.clone(),
+            ssh: ssh(settings),
+            binaries: hosts.clone(),
+        })) as Arc<dyn Runtime>),
+        RuntimeKind::Process | RuntimeKind::Mock | RuntimeKind::External => None,
     })
+}
+
+/// `MUSTER_SSH` and `MUSTER_SSH_CONFIG`, of the stack's settings or else of the daemon.
+fn ssh(settings: &Settings) -> SshOptions {
+    let path = |name: &str| settings.get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let own = SshOptions::from_env();
+    SshOptions { program: path("MUSTER_SSH").unwrap_or(own.program), config: path("MUSTER_SSH_CONFIG").or(own.config) }
 }
 
 /// The variables of docker(1), and Podman's where docker's are not there.

@@ -12,7 +12,7 @@ use crate::runtimes::Runtimes;
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
 use muster_core::{Command, Wanted};
-use muster_runtime::{Config, ProcessRuntime, RuntimeError, release_memory};
+use muster_runtime::{Config, HostBinaries, ProcessRuntime, RuntimeError, release_memory};
 use muster_spec::{EnvironmentId, InstanceId, RunId, RuntimeKind, Selector, Stack};
 use muster_store::{Store, StoreError, Write};
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +35,8 @@ pub struct EngineConfig {
     pub runtime_dir: PathBuf,
     /// The supervisor's binary.
     pub shim: PathBuf,
+    /// What is brought to other hosts, by kind of machine.
+    pub hosts: Vec<HostBinaries>,
     /// Version of the binary.
     pub version: String,
     /// Hash of the binary.
@@ -90,7 +92,8 @@ impl Engine {
             runtime_dir: config.runtime_dir.clone(),
             original_nofile: config.original_nofile,
         })?;
-        Self::open_with(config, Runtimes::with(Arc::new(process), drivers::factory(state_dir))).await
+        let factory = drivers::factory(state_dir, config.runtime_dir.clone(), config.hosts.clone());
+        Self::open_with(config, Runtimes::with(Arc::new(process), factory)).await
     }
 
     /// The same over other drivers.

@@ -40,6 +40,7 @@ async fn open(home: &Path, world: &Arc<World>) -> Engine {
         home: home.join("home"),
         runtime_dir: home.join("run"),
         shim: "muster-shim".into(),
+        hosts: Vec::new(),
         version: "0".into(),
         build: "0".into(),
         original_nofile: None,

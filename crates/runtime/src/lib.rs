@@ -7,9 +7,11 @@
 //!             Runtime::recover(run, ..) ──► Running | Exited | Absent | Unverifiable
 //! ```
 //!
-//! [`Mirror`] copies the log of a run that is elsewhere. [`contract`] is the trait and its words, `process` drives `muster-shim`, `fake` is scripted and needs no processes,
+//! [`Mirror`] copies the log of a run that is elsewhere. [`contract`] is the trait and its words, `process` drives `muster-shim`, `remote`
+//! drives it on other hosts through [`agent`], `fake` is scripted and needs no processes,
 //! `conformance` is the suite that every runtime must pass.
 
+pub mod agent;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod container;
@@ -18,6 +20,7 @@ pub mod fake;
 mod mirror;
 pub mod process;
 mod progress;
+pub mod remote;
 mod sys;
 
 pub use container::{ContainerConfig, ContainerRuntime};
@@ -28,4 +31,5 @@ pub use contract::{
 pub use fake::{FakeRuntime, Script, World};
 pub use mirror::Mirror;
 pub use process::{Config, KEEP_RUNS, ProcessRuntime};
+pub use remote::{Binary, HostBinaries, RemoteConfig, RemoteRuntime, SshOptions};
 pub use sys::{become_subreaper, release_memory};

@@ -13,6 +13,7 @@
 
 mod error;
 mod handover;
+mod hosts;
 mod paths;
 mod run;
 mod shim;
@@ -20,6 +21,7 @@ mod start;
 
 pub use error::DaemonError;
 pub use handover::{guard, probe_binary};
+pub use hosts::{EmbeddedHost, find_hosts};
 pub use paths::{Paths, SUN_PATH};
 pub use run::{RunOptions, run};
 pub use shim::{ShimSource, find_shim};

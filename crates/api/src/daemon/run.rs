@@ -1,7 +1,10 @@
 //! The daemon's life.
 
 use super::start::open_lock;
-use super::{DaemonError, GUARD, ORIGINAL_NOFILE, Paths, READY, ShimSource, TAKEOVER, build_of, find_shim, handover};
+use super::{
+    DaemonError, EmbeddedHost, GUARD, ORIGINAL_NOFILE, Paths, READY, ShimSource, TAKEOVER, build_of, find_hosts,
+    find_shim, handover,
+};
 use crate::server::{App, Bound, CONTROL_QUEUE, Control, Serving, serve};
 use muster_engine::{Engine, EngineConfig};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -30,6 +33,8 @@ pub struct RunOptions {
     pub detached: bool,
     /// Where the supervisor's binary comes from.
     pub shim: ShimSource,
+    /// What is brought to other hosts, where this binary carries it.
+    pub hosts: &'static [EmbeddedHost],
 }
 
 /// Serves until it is idle, told to end, or replaced. Services run on in every case.
@@ -99,6 +104,7 @@ async fn begin(options: &RunOptions) -> Result<Daemon, DaemonError> {
     let config = EngineConfig {
         home: paths.home.clone(),
         runtime_dir: paths.runtime.clone(),
+        hosts: find_hosts(options.hosts, &binary, &shim),
         shim,
         version: options.version.clone(),
         build: build_of(&binary),

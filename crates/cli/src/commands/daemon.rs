@@ -87,7 +87,7 @@ fn run(detached: bool) -> Outcome {
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(std::io::stderr);
     // a second one in this process would be a mistake, and harmless
     let _ = log.try_init();
-    let options = RunOptions { version: env!("CARGO_PKG_VERSION").into(), detached, shim: shim_source() };
+    let options = RunOptions { version: env!("CARGO_PKG_VERSION").into(), detached, shim: shim_source(), hosts: HOSTS };
     crate::block_on(daemon::run(options))??;
     Ok(exit::OK)
 }

@@ -8,8 +8,9 @@ use super::message::{Handle, Message};
 use super::record::{EnvironmentRecord, read_secrets};
 use crate::clock::wall_ns;
 use crate::shared::Shared;
+use futures::StreamExt;
 use muster_core::{Accepted, Context, Effect, Event, Found, InstanceRow, Machine, Saved};
-use muster_runtime::Found as RuntimeFound;
+use muster_runtime::{Found as RuntimeFound, Runtime, RuntimeEvent};
 use muster_spec::{EnvironmentId, InstanceId, RunId, RuntimeKind, SecretText};
 use muster_store::{EnvironmentRow, RunRow, StoreError, Write};
 use std::sync::Arc;
@@ -20,6 +21,9 @@ const AGAIN_FIRST: Duration = Duration::from_secs(1);
 const AGAIN_LAST: Duration = Duration::from_secs(15);
 /// Runs of an instance that recovery looks at: the current one.
 const LAST: u32 = 1;
+
+/// Between two looks at a run that cannot be verified and of which its runtime tells nothing by itself.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Takes back an environment that the journal knows.
 pub(crate) fn known(shared: &Arc<Shared>, row: EnvironmentRow) -> Result<Handle, StoreError> {
@@ -113,6 +117,19 @@ fn restored(shared: &Shared, saved: Saved, same_boot: bool) -> (Machine, Vec<Eff
     (machine, effects)
 }
 
+/// Waits until a run that could not be verified may be verifiable: its runtime says so, or some time has passed.
+async fn seen_again(runtime: &Arc<dyn Runtime>, known: Option<&muster_runtime::Handle>) {
+    if let Some(handle) = known {
+        let mut events = runtime.watch(handle);
+        while let Some(event) = events.next().await {
+            if matches!(event, RuntimeEvent::LinkBack | RuntimeEvent::Exited(_)) {
+                return;
+            }
+        }
+    }
+    tokio::time::sleep(LOOK_AGAIN).await;
+}
+
 impl Actor {
     /// Asks the runtime what became of a run.
     pub(super) fn recover(&mut self, instance: InstanceId, number: u64) {
@@ -124,22 +141,32 @@ impl Actor {
         let mut live = Live::new(number);
         live.known = known.clone().map(Arc::new);
         live.runtime.clone_from(&runtime);
+        let cancel = live.cancel.clone();
         self.live.insert(instance.clone(), live);
         let mailbox = self.mailbox.clone();
         // a log that is copied from elsewhere goes on at once, also that of a run which ended meanwhile
         let secrets = self.secrets_of(&run);
         tokio::spawn(async move {
-            let found = match runtime {
-                Some(runtime) => {
-                    if let Some(secrets) = secrets {
-                        runtime.remember_secrets(&run, &secrets);
+            loop {
+                let found = match &runtime {
+                    Some(runtime) => {
+                        if let Some(secrets) = &secrets {
+                            runtime.remember_secrets(&run, secrets);
+                        }
+                        runtime.recover(&run, known.as_ref()).await
                     }
-                    runtime.recover(&run, known.as_ref()).await
+                    None => RuntimeFound::Unverifiable("its runtime is not available here".to_owned()),
+                };
+                let lost = matches!(found, RuntimeFound::Unverifiable(_));
+                if mailbox.send(Message::Found(instance.clone(), number, Box::new(found))).await.is_err() {
+                    return;
                 }
-                None => RuntimeFound::Unverifiable("its runtime is not available here".to_owned()),
-            };
-            // An error means that the daemon is ending.
-            let _ = mailbox.send(Message::Found(instance, number, Box::new(found))).await;
+                let Some(runtime) = runtime.as_ref().filter(|_| lost) else { return };
+                tokio::select! {
+                    () = seen_again(runtime, known.as_ref()) => {}
+                    () = cancel.cancelled() => return,
+                }
+            }
         });
     }
 

@@ -104,7 +104,10 @@ pub(super) async fn inspect(harness: &dyn Harness) -> Verdict {
     let known = case.runtime.inspect(&handle).await.map_err(broken)?;
     same("hash", &known.hash, &format!("hash of {}", handle.run))?;
     ensure(known.started_at_ns > 0, "nobody knows when it started")?;
-    same("main process", &known.pids.first().copied(), &handle.pid)?;
+    ensure(!known.pids.is_empty(), "no process is known")?;
+    if handle.pid.is_some() {
+        same("main process", &known.pids.first().copied(), &handle.pid)?;
+    }
     ensure(known.usage.is_some_and(|usage| usage.processes > 0), "no use is known")?;
     same("tracer", &known.traced_by, &None)?;
     case.end(&handle).await?;

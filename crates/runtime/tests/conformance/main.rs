@@ -2,6 +2,7 @@
 
 mod containers;
 mod harness;
+mod hosts;
 #[cfg(target_os = "linux")]
 mod namespace;
 mod survival;
@@ -9,6 +10,7 @@ mod survival;
 use harness::container::{ContainerHarness, Target};
 use harness::fake::FakeHarness;
 use harness::process::ProcessHarness;
+use harness::remote::RemoteHarness;
 use muster_runtime::conformance::{Report, check};
 use std::net::TcpListener;
 use std::os::unix::net::UnixDatagram;
@@ -39,6 +41,14 @@ async fn docker() {
 async fn podman() {
     let Some(target) = Target::podman() else { return };
     judge(&check(&ContainerHarness::new(&target)).await);
+}
+
+#[tokio::test]
+async fn remote() {
+    let Some(sshd) = muster_testkit::components::sshd("conformance over ssh") else { return };
+    let host = muster_testkit::host::Host::local(&sshd).expect("the surroundings of the test");
+    let harness = RemoteHarness::new(host);
+    judge(&check(&harness).await);
 }
 
 /// Not a test: what services of the tests run where `sh` cannot do it.

@@ -3,3 +3,4 @@
 pub(crate) mod container;
 pub(crate) mod fake;
 pub(crate) mod process;
+pub(crate) mod remote;

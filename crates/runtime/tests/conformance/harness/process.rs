@@ -43,29 +43,38 @@ pub(crate) fn runtime(home: &Path) -> ProcessRuntime {
     ProcessRuntime::new(config).expect("the surroundings of the test")
 }
 
-/// The shim's binary beside this test's executable, built where it is missing or older than its sources.
+/// The shim's binary beside this test's executable.
 pub(crate) fn shim() -> &'static Path {
     static SHIM: OnceLock<PathBuf> = OnceLock::new();
-    SHIM.get_or_init(|| {
-        let test = std::env::current_exe().expect("the surroundings of the test");
-        let profile = test.parent().and_then(Path::parent).expect("the surroundings of the test");
-        let shim = profile.join("muster-shim");
-        let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the surroundings of the test");
-        let sources = ["shim", "logs"].map(|name| newest(&crates.join(name).join("src")));
-        let built = fs::metadata(&shim).and_then(|metadata| metadata.modified()).ok();
-        if built < sources.into_iter().max() {
-            let name = match profile.file_name().and_then(|name| name.to_str()) {
-                Some("debug") | None => "dev",
-                Some(name) => name,
-            };
-            let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-            let mut build = Command::new(cargo);
-            build.args(["build", "-q", "-p", "muster-shim", "--profile", name, "--target-dir"]);
-            build.arg(profile.parent().expect("the surroundings of the test")).current_dir(crates);
-            assert!(build.status().expect("the surroundings of the test").success(), "the shim does not build");
-        }
-        shim
-    })
+    SHIM.get_or_init(|| built("muster-shim", &["shim", "logs"]))
+}
+
+/// The agent's binary beside this test's executable.
+pub(crate) fn agent() -> &'static Path {
+    static AGENT: OnceLock<PathBuf> = OnceLock::new();
+    AGENT.get_or_init(|| built("muster-agent", &["agent", "runtime", "shim", "logs", "spec"]))
+}
+
+/// A binary of this workspace, built where it is missing or older than its crates' sources.
+fn built(package: &str, of: &[&str]) -> PathBuf {
+    let test = std::env::current_exe().expect("the surroundings of the test");
+    let profile = test.parent().and_then(Path::parent).expect("the surroundings of the test");
+    let binary = profile.join(package);
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the surroundings of the test");
+    let sources = of.iter().map(|name| newest(&crates.join(name).join("src")));
+    let built = fs::metadata(&binary).and_then(|metadata| metadata.modified()).ok();
+    if built < sources.max() {
+        let name = match profile.file_name().and_then(|name| name.to_str()) {
+            Some("debug") | None => "dev",
+            Some(name) => name,
+        };
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut build = Command::new(cargo);
+        build.args(["build", "-q", "-p", package, "--profile", name, "--target-dir"]);
+        build.arg(profile.parent().expect("the surroundings of the test")).current_dir(crates);
+        assert!(build.status().expect("the surroundings of the test").success(), "{package} does not build");
+    }
+    binary
 }
 
 fn newest(folder: &Path) -> SystemTime {

@@ -1,0 +1,188 @@
+//! Where an agent keeps what it has, and what it puts where.
+
+use crate::process::Config;
+use crate::remote::wire::{Entry, EntryKind};
+use sha2::{Digest as _, Sha256};
+use std::ffi::OsStr;
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Component, Path, PathBuf};
+
+/// Sockets below the runtime folder need 24 bytes, and a socket's path has 107 (unix(7)).
+const LONGEST_RUNTIME_DIR: usize = 83;
+/// A file is hashed in pieces of this size.
+const HASH_AT_ONCE: usize = 256 << 10;
+
+/// The folders of one owner on this host.
+#[derive(Debug, Clone)]
+pub struct Place {
+    home: PathBuf,
+    state: PathBuf,
+    runtime: PathBuf,
+    shim: PathBuf,
+}
+
+impl Place {
+    /// The folders of `owner` for the user whose home this is.
+    ///
+    /// # Errors
+    /// Where they cannot be made.
+    pub fn new(home: &Path, xdg_runtime: Option<&OsStr>, owner: &str, shim: &Path) -> io::Result<Self> {
+        let state = home.join(".local/state/muster-remote").join(owner);
+        private(&state.join("state"))?;
+        let short: String = owner.chars().take(8).collect();
+        let root = rustix::process::geteuid().is_root().then(|| PathBuf::from("/run/muster-remote"));
+        let user = xdg_runtime.filter(|dir| !dir.is_empty()).map(|dir| Path::new(dir).join("muster-remote"));
+        // in the state folder they survive a logout, where the path is short enough
+        let places = [Some(state.join("run")), user, root, Some(home.join(".muster-run"))];
+        let places =
+            places.into_iter().flatten().map(|place| if place.ends_with("run") { place } else { place.join(&short) });
+        for runtime in places.filter(|place| place.as_os_str().len() <= LONGEST_RUNTIME_DIR) {
+            if private(&runtime).is_ok() {
+                return Ok(Self { home: home.to_owned(), state, runtime, shim: shim.to_owned() });
+            }
+        }
+        let context = format!("no folder for sockets: the path of `{}` is too long", state.display());
+        Err(io::Error::new(io::ErrorKind::InvalidFilename, context))
+    }
+
+    /// What the process driver of this owner is made with; services get the limit on open files that we had.
+    #[must_use]
+    pub fn config(&self, original_nofile: Option<(u64, u64)>) -> Config {
+        Config {
+            shim: self.shim.clone(),
+            state_dir: self.state.join("state"),
+            runtime_dir: self.runtime.clone(),
+            original_nofile,
+        }
+    }
+
+    /// Whether the supervisor's binary is still there.
+    pub(super) fn has_shim(&self) -> bool {
+        self.shim.is_file()
+    }
+
+    /// A path as it is meant on a host: a relative one, or one that begins with `~/`, starts at home.
+    pub(super) fn resolve(&self, path: &Path) -> PathBuf {
+        let path = path.strip_prefix("~").unwrap_or(path);
+        self.home.join(path)
+    }
+
+    /// Where an entry below a root lies; an error where its path would lead out of it.
+    pub(super) fn entry(&self, root: &str, entry: &Entry) -> io::Result<PathBuf> {
+        let root = self.resolve(Path::new(root));
+        let path = Path::new(&entry.path);
+        if !path.components().all(|part| matches!(part, Component::Normal(_))) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("`{}` leads out of its root", entry.path)));
+        }
+        Ok(if entry.path.is_empty() { root } else { root.join(path) })
+    }
+
+    /// Makes folders, links and modes as they are to be; true where content is missing.
+    pub(super) fn settle(&self, root: &str, entry: &Entry) -> io::Result<bool> {
+        let path = self.entry(root, entry)?;
+        let there = fs::symlink_metadata(&path).ok();
+        match &entry.kind {
+            EntryKind::Folder => {
+                if !path.is_dir() {
+                    fs::create_dir_all(&path)?;
+                }
+                // contents are still to come: a folder that may not be written is closed by who sends them
+                fs::set_permissions(&path, fs::Permissions::from_mode(entry.mode | 0o700))?;
+                Ok(false)
+            }
+            EntryKind::Link(to) => {
+                if fs::read_link(&path).is_ok_and(|found| found == Path::new(to)) {
+                    return Ok(false);
+                }
+                make_parent(&path)?;
+                let fresh = beside(&path);
+                let _ = fs::remove_file(&fresh);
+                std::os::unix::fs::symlink(to, &fresh)?;
+                fs::rename(&fresh, &path)?;
+                Ok(false)
+            }
+            EntryKind::File { sha256, len } => {
+                let same = there.is_some_and(|there| there.is_file() && there.len() == *len)
+                    && sha256_of(&path).is_ok_and(|found| found == *sha256);
+                if same {
+                    fs::set_permissions(&path, fs::Permissions::from_mode(entry.mode))?;
+                }
+                Ok(!same)
+            }
+        }
+    }
+}
+
+/// The name that a file has until it is whole.
+pub(super) fn beside(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.muster-{}", std::process::id()))
+}
+
+pub(super) fn make_parent(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), fs::create_dir_all)
+}
+
+/// The SHA-256 of a file, in hex.
+///
+/// # Errors
+/// Where it cannot be read.
+pub fn sha256_of(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut digest = Sha256::new();
+    let mut buffer = vec![0; HASH_AT_ONCE];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => digest.update(&buffer[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn private(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(home: &Path) -> Place {
+        Place::new(home, None, "0123456789abcdef", Path::new("/no/shim")).unwrap()
+    }
+
+    fn file(path: &str, content: &str, mode: u32) -> Entry {
+        let sha256 = Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect();
+        Entry { path: path.into(), mode, kind: EntryKind::File { sha256, len: content.len() as u64 } }
+    }
+
+    #[test]
+    fn only_what_differs_is_missing_and_modes_are_kept() {
+        let home = tempfile::TempDir::new().unwrap();
+        let place = place(home.path());
+        let there = home.path().join("app/conf/a.txt");
+        assert!(!place.settle("app", &Entry { path: "conf".into(), mode: 0o755, kind: EntryKind::Folder }).unwrap());
+        assert!(place.settle("app", &file("conf/a.txt", "one", 0o640)).unwrap());
+        fs::write(&there, "one").unwrap();
+        assert!(!place.settle("~/app", &file("conf/a.txt", "one", 0o750)).unwrap());
+        assert_eq!(fs::metadata(&there).unwrap().permissions().mode() & 0o777, 0o750);
+        assert!(place.settle("app", &file("conf/a.txt", "two", 0o640)).unwrap(), "the same length, other content");
+        let link = Entry { path: "link".into(), mode: 0o777, kind: EntryKind::Link("conf/a.txt".into()) };
+        assert!(!place.settle("app", &link).unwrap());
+        assert_eq!(fs::read_to_string(home.path().join("app/link")).unwrap(), "one");
+    }
+
+    #[test]
+    fn nothing_is_put_outside_of_its_root() {
+        let home = tempfile::TempDir::new().unwrap();
+        let place = place(home.path());
+        for path in ["../x", "/etc/x", "a/../../x"] {
+            assert!(place.settle("app", &file(path, "", 0o644)).is_err(), "{path}");
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! The serving: one task reads frames, one writes them, each call and each channel is a task of its own.
+
+use super::channels::{Outlet, carry};
+use super::place::Place;
+use crate::contract::{Found, Handle, Runtime};
+use crate::process::ProcessRuntime;
+use crate::remote::wire::{
+    self, Answer, Ask, FAR_PATIENCE_SECONDS, FRAMES, Failure, GREETING, Hello, Input, OpenAsk, ToFar, ToNear, WINDOW,
+};
+use muster_spec::{InstanceSpec, RunId, RuntimeKind};
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader, BufWriter};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+
+/// A channel from outside.
+struct Line {
+    room: Arc<Semaphore>,
+    inputs: mpsc::Sender<Input>,
+    task: AbortHandle,
+}
+
+/// Serves a runtime until the connection is over, or nothing was heard for so long that it must be.
+///
+/// # Errors
+/// Where the connection fails; its end is none.
+pub async fn serve<R, W>(runtime: ProcessRuntime, place: Place, from: R, to: W) -> io::Result<()>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Send + Unpin + 'static,
+{
+    let (out, frames) = mpsc::channel(FRAMES);
+    let boot_id = muster_shim::boot_id()?;
+    let writer = tokio::spawn(write_frames(to, Hello { boot_id }, frames));
+    let mut server = Server { runtime: Arc::new(runtime), place: Arc::new(place), out, channels: HashMap::new() };
+    let read = async {
+        let mut from = BufReader::with_capacity(wire::PIECE, from);
+        let patience = Duration::from_secs(FAR_PATIENCE_SECONDS);
+        loop {
+            match timeout(patience, wire::read::<ToFar>(&mut from)).await {
+                Ok(Ok(Some(frame))) => server.take(frame).await,
+                Ok(Ok(None)) | Err(_) => return Ok(()),
+                Ok(Err(error)) => return Err(error),
+            }
+        }
+    };
+    tokio::select! {
+        done = read => done,
+        written = writer => written.map_err(io::Error::other).flatten(),
+    }
+}
+
+async fn write_frames(to: impl AsyncWrite + Unpin, hello: Hello, mut frames: mpsc::Receiver<ToNear>) -> io::Result<()> {
+    let mut to = BufWriter::with_capacity(wire::PIECE, to);
+    to.write_all(GREETING).await?;
+    wire::write(&mut to, &ToNear::Hello(hello)).await?;
+    loop {
+        let frame = match frames.try_recv() {
+            Ok(frame) => frame,
+            Err(_) => {
+                to.flush().await?;
+                match frames.recv().await {
+                    Some(frame) => frame,
+                    None => return Ok(()),
+                }
+            }
+        };
+        wire::write(&mut to, &frame).await?;
+    }
+}
+
+struct Server {
+    runtime: Arc<ProcessRuntime>,
+    place: Arc<Place>,
+    out: mpsc::Sender<ToNear>,
+    channels: HashMap<u32, Line>,
+}
+
+impl Server {
+    async fn take(&mut self, frame: ToFar) {
+        match frame {
+            ToFar::Call { id, ask } => {
+                let (runtime, place, out) = (Arc::clone(&self.runtime), Arc::clone(&self.place), self.out.clone());
+                tokio::spawn(async move {
+                    let answer = answer(&runtime, &place, *ask).await;
+                    // an error means that the connection is over
+                    let _ = out.send(ToNear::Answer { id, answer }).await;
+                });
+            }
+            ToFar::Open { id, ask } => self.open(id, *ask),
+            ToFar::Input { id, input } => {
+                if let Some(line) = self.channels.get(&id) {
+                    // there is room, or the other side broke the rules; an ended channel takes nothing
+                    let _ = line.inputs.try_send(input);
+                }
+            }
+            ToFar::Taken { id, count } => {
+                if let Some(line) = self.channels.get(&id) {
+                    line.room.add_permits(count as usize);
+                }
+            }
+            ToFar::Close { id } => {
+                if let Some(line) = self.channels.remove(&id) {
+                    line.task.abort();
+                }
+            }
+            ToFar::Ping => {
+                // answers that wait are a sign of life as well
+                let _ = self.out.try_send(ToNear::Pong);
+            }
+        }
+    }
+
+    fn open(&mut self, id: u32, ask: OpenAsk) {
+        self.channels.retain(|_, line| !line.task.is_finished());
+        let room = Arc::new(Semaphore::new(WINDOW));
+        let (inputs, given) = mpsc::channel(WINDOW);
+        let outlet = Outlet { id, out: self.out.clone(), room: Arc::clone(&room) };
+        let task =
+            tokio::spawn(carry(Arc::clone(&self.runtime), Arc::clone(&self.place), ask, outlet, given)).abort_handle();
+        self.channels.insert(id, Line { room, inputs, task });
+    }
+}
+
+async fn answer(runtime: &Arc<ProcessRuntime>, place: &Arc<Place>, ask: Ask) -> Result<Answer, Failure> {
+    let done = |_: ()| Answer::Done;
+    match ask {
+        Ask::Start { run, spec } => start(runtime, place, &run, *spec).await.map(Answer::Started),
+        Ask::Recover { run } => Ok(Answer::Found(runtime.recover(&run, None).await.into())),
+        Ask::List { environment } => {
+            let listed = runtime.list(&environment).await?;
+            Ok(Answer::Listed(listed.into_iter().map(|one| (one.run, one.found.into())).collect()))
+        }
+        Ask::Signal { run, signal, to } => Ok(runtime.signal(&handle(&run), signal, to).await.map(done)?),
+        Ask::Kill { run } => Ok(runtime.kill(&handle(&run)).await.map(done)?),
+        Ask::Inspect { run } => Ok(Answer::Inspected(Box::new(runtime.inspect(&handle(&run)).await?))),
+        Ask::Destroy { run } => Ok(runtime.destroy(&run).await.map(done)?),
+        Ask::Retain { environment, instance, keep } => {
+            runtime.retain(&environment, &instance, keep as usize)?;
+            Ok(Answer::Done)
+        }
+        Ask::Leave { environment } => {
+            runtime.leave(&environment).await?;
+            Ok(Answer::Done)
+        }
+        Ask::Secrets { run, secrets } => {
+            runtime.remember_secrets(&run, &secrets);
+            Ok(Answer::Done)
+        }
+        Ask::Compare { root, entries } => {
+            let place = Arc::clone(place);
+            let compared = tokio::task::spawn_blocking(move || {
+                let mut missing = Vec::new();
+                for (at, entry) in (0..).zip(&entries) {
+                    let told = |error| Failure::io(format!("could not place `{root}/{}`", entry.path), &error);
+                    if place.settle(&root, entry).map_err(told)? {
+                        missing.push(at);
+                    }
+                }
+                Ok(Answer::Missing(missing))
+            });
+            compared.await.unwrap_or_else(|error| Err(Failure::Unavailable(error.to_string())))
+        }
+    }
+}
+
+async fn start(
+    runtime: &ProcessRuntime,
+    place: &Place,
+    run: &RunId,
+    mut spec: InstanceSpec,
+) -> Result<Handle, Failure> {
+    spec.runtime = RuntimeKind::Process;
+    spec.remote = None;
+    spec.command.cwd = place.resolve(&spec.command.cwd);
+    match runtime.start(run, &spec).await {
+        Ok(handle) => Ok(handle),
+        Err(error) => {
+            let missing = !place.has_shim() && matches!(runtime.recover(run, None).await, Found::Absent);
+            Err(if missing { Failure::NoShim } else { error.into() })
+        }
+    }
+}
+
+/// The process driver knows a run by its id: what else stands in a handle is for whoever holds it.
+pub(crate) fn handle(run: &RunId) -> Handle {
+    Handle {
+        runtime: RuntimeKind::Process,
+        version: 0,
+        run: run.clone(),
+        identity: String::new(),
+        pid: None,
+        address: None,
+        log_dir: None,
+        opaque: serde_json::Value::Null,
+    }
+}
