@@ -15,14 +15,14 @@ fn main() {
         let (agent, shim) = (embedded(agent), embedded(shim));
         let _ = write!(
             hosts,
-            "muster_api::daemon::EmbeddedHost {{ machine: {machine:?}, agent: {agent}, shim: {shim} }}, "
+            "daemon::EmbeddedHost {{ machine: {machine:?}, agent: {agent}, shim: {shim} }}, "
         );
     }
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("invariant: cargo sets OUT_DIR"));
     let text = format!(
         "/// The supervisor's binary, in release builds.\npub(crate) const SHIM: Option<&[u8]> = {shim};\n\
          /// What is brought to other hosts, in release builds.\n\
-         pub(crate) const HOSTS: &[muster_api::daemon::EmbeddedHost] = &[{hosts}];\n"
+         pub(crate) const HOSTS: &[daemon::EmbeddedHost] = &[{hosts}];\n"
     );
     std::fs::write(out.join("shim.rs"), text).expect("invariant: OUT_DIR can be written");
 }
