@@ -13,10 +13,7 @@ fn main() {
         let (machine, files) = host.split_once('=').expect("MUSTER_EMBED_HOSTS: MACHINE=AGENT:SHIM,...");
         let (agent, shim) = files.split_once(':').expect("MUSTER_EMBED_HOSTS: MACHINE=AGENT:SHIM,...");
         let (agent, shim) = (embedded(agent), embedded(shim));
-        let _ = write!(
-            hosts,
-            "daemon::EmbeddedHost {{ machine: {machine:?}, agent: {agent}, shim: {shim} }}, "
-        );
+        let _ = write!(hosts, "daemon::EmbeddedHost {{ machine: {machine:?}, agent: {agent}, shim: {shim} }}, ");
     }
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("invariant: cargo sets OUT_DIR"));
     let text = format!(

@@ -87,6 +87,7 @@ fn schemas() -> Value {
         engine::SelectRequest,
         engine::AcceptedDocument,
         engine::StatusDocument,
+        engine::WayDocument,
         engine::HealthDocument,
         engine::PlanDocument,
         engine::WhyDocument,

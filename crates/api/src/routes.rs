@@ -90,6 +90,14 @@ pub const ROUTES: &[Route] = &[
     },
     selected("/v1/environments/{id}/why", "the chain of causes", "WhyDocument"),
     selected("/v1/environments/{id}/ports", "who listens where", "PortsDocument"),
+    Route {
+        method: "get",
+        path: "/v1/environments/{id}/way",
+        summary: "how one service reaches another",
+        body: None,
+        query: &[("from", "the service that asks"), ("to", "the service that is asked for")],
+        answer: Answer::One("WayDocument"),
+    },
     get("/v1/environments/{id}/graph", "the graph with state", Answer::One("GraphDocument")),
     Route {
         method: "get",
@@ -148,6 +156,10 @@ pub struct ReadQuery {
     pub usage: bool,
     /// `health`: the service's own details, too.
     pub details: bool,
+    /// `way`: the service that asks.
+    pub from: Option<String>,
+    /// `way`: the service that is asked for.
+    pub to: Option<String>,
     /// `DELETE`: data, too.
     pub data: bool,
     /// `events`: only entries after this number.

@@ -116,15 +116,16 @@ fn warn(context: &Context, loaded: &Loaded) {
 
 fn request(context: &Context, wanted: &Wanted, root: &Path) -> Result<Request, Failure> {
     let only = wanted.words.join(",").parse::<Selector>().ok();
+    let env = environment_of_caller();
     Ok(Request {
         files: context.global.files.clone(),
         environment: context.chosen_environment(root)?,
         like: None,
         runtimes: wanted.runtimes.iter().map(|text| runtime(text)).collect::<Result<_, _>>()?,
-        available: Some([RuntimeKind::Process, RuntimeKind::External].into_iter().collect()),
+        available: Some(crate::machine::runtimes(&env)),
         only,
         cwd: context.cwd()?,
-        env: environment_of_caller(),
+        env,
     })
 }
 

@@ -15,6 +15,7 @@ mod errors;
 mod failure;
 mod files;
 mod human;
+mod machine;
 mod render;
 mod term;
 

@@ -443,6 +443,35 @@ pub struct PortEntry {
     pub listening: bool,
     /// Who, when it is not the instance itself: `pid 4242 (nginx)`.
     pub owner: Option<String>,
+    /// Where it leads, when it is the end of a tunnel: `host lab-1, port 5432`.
+    #[serde(default)]
+    pub leads_to: Option<String>,
+}
+
+/// How one service reaches another: `muster.way.v1`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct WayDocument {
+    /// `muster.way.v1`
+    pub schema: String,
+    /// Who asks.
+    pub from: String,
+    /// Who is asked for.
+    pub to: String,
+    /// A way per port.
+    pub ways: Vec<WayEntry>,
+}
+
+/// The way to one port.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct WayEntry {
+    /// The port's name.
+    pub port: String,
+    /// What the one that asks is told; none where there is no way.
+    pub address: Option<String>,
+    /// What happens on the way, one sentence each.
+    pub steps: Vec<String>,
+    /// What is missing on the way now.
+    pub missing: Option<String>,
 }
 
 /// The graph: `muster.graph.v1`.

@@ -5,7 +5,7 @@ use crate::documents::ServiceStatus;
 use crate::ports::PortTable;
 use muster_core::{Accepted, State, View};
 use muster_runtime::Handle;
-use muster_spec::{InstanceId, RuntimeKind, ServiceSpec};
+use muster_spec::{InstanceId, RuntimeKind, ServiceName, ServiceSpec};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -55,6 +55,11 @@ impl Snapshot {
     /// Instances that may be alive.
     pub(crate) fn running(&self) -> usize {
         self.instances.values().filter(|info| alive(info.view.state)).count()
+    }
+
+    /// A service of the accepted stack.
+    pub(crate) fn service(&self, name: &ServiceName) -> Option<&ServiceSpec> {
+        self.accepted.as_ref()?.stack.services.get(name)
     }
 
     /// Where this machine reaches the ports of an instance.

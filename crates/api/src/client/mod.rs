@@ -23,7 +23,7 @@ use hyper_util::rt::TokioIo;
 use muster_engine::documents::{
     AcceptedDocument, BuildDocument, CommandContext, ErrorDocument, EventDocument, ExecRequest, GraphDocument,
     HealthDocument, InfoDocument, LogLine, LogQuery, PlanDocument, PortsDocument, Progress, SelectRequest,
-    StatusDocument, UpRequest, WaitRequest, WhyDocument,
+    StatusDocument, UpRequest, WaitRequest, WayDocument, WhyDocument,
 };
 use muster_spec::{EnvironmentId, Stack};
 use repeat::{REPEATS, Repeat, Successor};
@@ -247,6 +247,14 @@ impl Client {
         self.get(&read_path(id, "ports", query)).await
     }
 
+    /// How one service reaches another.
+    ///
+    /// # Errors
+    /// [`ClientError`], as every call.
+    pub async fn way(&self, id: &EnvironmentId, query: &ReadQuery) -> Result<WayDocument, ClientError> {
+        self.get(&read_path(id, "way", query)).await
+    }
+
     /// The graph with state.
     ///
     /// # Errors
@@ -432,6 +440,11 @@ fn query_text(query: &ReadQuery) -> String {
     };
     if let Some(select) = &query.select {
         add("select", select);
+    }
+    for (key, value) in [("from", &query.from), ("to", &query.to)] {
+        if let Some(value) = value {
+            add(key, value);
+        }
     }
     if let Some(after) = query.after {
         add("after", &after.to_string());

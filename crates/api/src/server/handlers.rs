@@ -37,6 +37,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/health", get(health))
         .route("/why", get(why))
         .route("/ports", get(ports))
+        .route("/way", get(way))
         .route("/graph", get(graph))
         .route("/context", get(context))
         .route("/stack", get(stack))
@@ -134,6 +135,15 @@ async fn why(State(app): State<App>, Path(id): Path<String>, query: Asked<ReadQu
 
 async fn ports(State(app): State<App>, Path(id): Path<String>, query: Asked<ReadQuery>) -> Answer {
     ok(&app.engine.ports(&environment(&id)?, query?.select.as_deref()).await?)
+}
+
+async fn way(State(app): State<App>, Path(id): Path<String>, query: Asked<ReadQuery>) -> Answer {
+    let query = query?.0;
+    let (from, to) = query.from.zip(query.to).ok_or_else(|| {
+        let text = "`way` needs the queries `from` and `to` with one service each";
+        Failure::from(ErrorDocument::new("api::query", exit::USAGE, text))
+    })?;
+    ok(&app.engine.way(&environment(&id)?, &from, &to).await?)
 }
 
 async fn graph(State(app): State<App>, Path(id): Path<String>) -> Answer {

@@ -7,7 +7,7 @@ use crate::term::Terminal;
 use anstyle::AnsiColor;
 use muster_engine::documents::{
     BuildDocument, EnvironmentDocument, EventDocument, HealthDocument, PlanDocument, PortsDocument, ServiceHealth,
-    StatusDocument, WhyDocument,
+    StatusDocument, WayDocument, WhyDocument,
 };
 
 /// What each probe said.
@@ -58,6 +58,26 @@ pub(crate) fn why(document: &WhyDocument, terminal: &Terminal) -> String {
     text
 }
 
+/// How one service reaches another.
+pub(crate) fn way(document: &WayDocument, terminal: &Terminal) -> String {
+    let arrow = if terminal.unicode { "→" } else { "->" };
+    let mut text = String::new();
+    for way in &document.ways {
+        let address = way.address.as_deref().unwrap_or("no way");
+        text.push_str(&format!("{} {arrow} {} ({}): {address}\n", document.from, document.to, way.port));
+        for (n, step) in way.steps.iter().enumerate() {
+            text.push_str(&format!("  {}. {step}\n", n + 1));
+        }
+        if let Some(missing) = &way.missing {
+            text.push_str(&format!("  missing: {missing}\n"));
+        }
+    }
+    if document.ways.is_empty() {
+        text.push_str(&format!("{} has no ports\n", document.to));
+    }
+    text
+}
+
 /// What `up` would do, and why.
 pub(crate) fn plan(document: &PlanDocument, terminal: &Terminal) -> String {
     let due: Vec<_> = document.changes.iter().filter(|change| change.action != "none").collect();
@@ -103,7 +123,11 @@ pub(crate) fn ports(document: &PortsDocument, terminal: &Terminal) -> String {
     }
     let rows = document.ports.iter().map(|port| {
         let owner = port.owner.clone();
-        let listens = if port.listening { owner.unwrap_or_else(|| "yes".into()) } else { "no".into() };
+        let listens = match (&port.leads_to, port.listening) {
+            (Some(place), _) => format!("tunnel to {place}"),
+            (None, true) => owner.unwrap_or_else(|| "yes".into()),
+            (None, false) => "no".into(),
+        };
         vec![port.port.to_string(), port.instance.clone(), port.name.clone(), listens]
     });
     table(&["PORT", "SERVICE", "NAME", "LISTENS"], &rows.collect::<Vec<_>>(), terminal)

@@ -31,7 +31,7 @@ fn row(service: &ServiceStatus) -> Vec<String> {
     if !service.stale.is_empty() {
         reasons.push(format!("runs with old: {}", service.stale.join(", ")));
     }
-    let place = service.pid.map(|pid| pid.to_string()).or_else(|| service.container.clone());
+    let place = service.container.clone().or_else(|| service.pid.map(|pid| pid.to_string()));
     let runs = place.is_some();
     // what does not run listens nowhere; `--json` and `muster ports` still say where it would
     let ports = service.ports.iter().filter(|_| runs).map(|(name, port)| format!("{name}:{port}"));
@@ -42,7 +42,7 @@ fn row(service: &ServiceStatus) -> Vec<String> {
         service.host.as_ref().map_or_else(|| service.runtime.clone(), |host| format!("{} {host}", service.runtime)),
         place.unwrap_or_default(),
         ports.collect::<Vec<_>>().join(" "),
-        service.uptime_s.filter(|_| service.pid.is_some()).map(human::duration).unwrap_or_default(),
+        service.uptime_s.filter(|_| runs).map(human::duration).unwrap_or_default(),
         if service.restarts > 0 { service.restarts.to_string() } else { String::new() },
         service.cpu_percent.map(|cpu| format!("{cpu:.1}%")).unwrap_or_default(),
         service.memory_bytes.map(human::bytes).unwrap_or_default(),

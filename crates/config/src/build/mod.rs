@@ -224,9 +224,8 @@ const RUNTIME: [&str; 10] = [
 ];
 
 fn runtime_env(env: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-    let known =
-        |name: &&str| env.get(*name).filter(|value| !value.is_empty()).map(|value| (name.to_string(), value.clone()));
-    RUNTIME.iter().filter_map(known).collect()
+    let known = |name: &str| Some((name.to_owned(), env.get(name).filter(|value| !value.is_empty())?.clone()));
+    RUNTIME.into_iter().filter_map(known).collect()
 }
 
 fn base_env(env: &BTreeMap<String, String>) -> BTreeMap<String, String> {

@@ -15,7 +15,10 @@ use crate::resolve::{self, ResolveError, Resolver};
 use crate::shared::reserved;
 use muster_core::{Accepted, Command, graph, plan};
 use muster_probe::port_owner;
-use muster_spec::{EnvironmentId, InstanceId, RunId, RuntimeKind, Selector, ServiceKind, ServiceName, Signal, Stack};
+use muster_runtime::RuntimeError;
+use muster_spec::{
+    EnvironmentId, InstanceId, RunId, RuntimeKind, Selector, ServiceKind, ServiceName, ServiceSpec, Signal, Stack,
+};
 use muster_store::{Batch, EnvironmentRow, PortRow, SuccessRow, Write};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -31,6 +34,8 @@ pub(super) const BESIDE: &str = "ports_beside";
 struct Prepared {
     accepted: Arc<Accepted>,
     targets: BTreeSet<InstanceId>,
+    /// What the targets need, and they themselves.
+    wanted: BTreeSet<InstanceId>,
     ports: PortTable,
     inputs: HashMap<InstanceId, String>,
 }
@@ -82,6 +87,7 @@ impl Actor {
         let mut all = shared.ports.lock().await;
         let mut prepared = self.prepare(request, &all).await?;
         self.shared.runtimes.settle(&self.id, &request.stack.runtime_env);
+        self.reachable(&prepared).await?;
         prepared.ports.gateway = self.gateway(&prepared).await?;
         let changed = self.machine.accepted().is_none_or(|old| old.stack != prepared.accepted.stack);
         let generation = self.machine.header().generation + 1;
@@ -147,7 +153,7 @@ impl Actor {
             return Err(ErrorDocument::new("runtime::unsupported", 8, problems.join("; ")));
         }
         let (inputs, satisfied) = self.satisfied(&stack, &hashes).await?;
-        Ok(Prepared { accepted: Arc::new(Accepted { stack, hashes, satisfied }), targets, ports, inputs })
+        Ok(Prepared { accepted: Arc::new(Accepted { stack, hashes, satisfied }), targets, wanted, ports, inputs })
     }
 
     /// Every wanted service has a runtime that is here.
@@ -155,21 +161,11 @@ impl Actor {
         let names: BTreeSet<_> = wanted.iter().map(|instance| &instance.service).collect();
         for service in names.into_iter().filter_map(|name| stack.services.get(name)) {
             if !self.has(service.runtime) {
-                let here: Vec<String> =
-                    service.variants.kinds().iter().filter(|k| self.has(**k)).map(ToString::to_string).collect();
-                let help = if here.is_empty() {
-                    format!(
-                        "the file offers no other way to run `{}`; `muster doctor` says what this machine lacks",
-                        service.name
-                    )
-                } else {
-                    format!("the file also offers: {}; try `--runtime {}={}`", here.join(", "), service.name, here[0])
-                };
                 let text = format!(
                     "service `{}` should run as `{}`, which is not available here",
                     service.name, service.runtime
                 );
-                return Err(ErrorDocument::new("runtime::unavailable", 8, text).help(help));
+                return Err(ErrorDocument::new("runtime::unavailable", 8, text).help(self.otherwise(service)));
             }
         }
         Ok(())
@@ -185,6 +181,33 @@ impl Actor {
         let runtime = self.shared.runtimes.get(spec.runtime, &self.id);
         let problems = runtime.map(|runtime| runtime.validate(spec)).unwrap_or_default();
         problems.iter().map(|p| format!("service `{instance}`: `{}`: {}", p.field, p.message)).collect()
+    }
+
+    /// The engine of the containers that are wanted answers. A host is asked by the starts themselves: it may come back.
+    async fn reachable(&self, prepared: &Prepared) -> Result<(), ErrorDocument> {
+        let stack = &prepared.accepted.stack;
+        let wanted = prepared.wanted.iter().filter_map(|instance| stack.services.get(&instance.service));
+        let Some(service) = wanted.into_iter().find(|service| service.runtime == RuntimeKind::Container) else {
+            return Ok(());
+        };
+        let Some(runtime) = self.shared.runtimes.get(RuntimeKind::Container, &self.id) else { return Ok(()) };
+        if let Err(RuntimeError::Unavailable { reason, .. }) = runtime.list(&self.id).await {
+            let text = format!("service `{}` should run as `container`: {reason}", service.name);
+            return Err(ErrorDocument::new("runtime::unavailable", 8, text).help(self.otherwise(service)));
+        }
+        Ok(())
+    }
+
+    /// How else a service can be run here.
+    fn otherwise(&self, service: &ServiceSpec) -> String {
+        let kinds = service.variants.kinds().into_iter().filter(|kind| *kind != service.runtime && self.has(*kind));
+        let here: Vec<String> = kinds.map(|kind| kind.to_string()).collect();
+        match here.first() {
+            None => format!("the file offers no other way to run `{}`: see `muster doctor`", service.name),
+            Some(first) => {
+                format!("the file also offers: {}; try `--runtime {}={first}`", here.join(", "), service.name)
+            }
+        }
     }
 
     /// This machine as containers reach it, where a tunnel has to listen for them.

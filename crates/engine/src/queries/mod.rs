@@ -8,3 +8,4 @@ mod logs;
 mod state;
 mod terminal;
 mod wait;
+mod ways;

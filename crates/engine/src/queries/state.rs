@@ -7,12 +7,13 @@ use crate::documents::{
 use crate::engine::{Engine, select};
 use crate::environment::recorded;
 use crate::errors;
+use crate::ports::End;
 use crate::snapshot::{Snapshot, alive};
 use futures::stream::{FuturesOrdered, StreamExt};
 use muster_core::why::{self, RecordedTransition};
 use muster_probe::{listeners, port_owner, process_tree};
 use muster_runtime::{Handle, Usage};
-use muster_spec::{EnvironmentId, InstanceId};
+use muster_spec::{EnvironmentId, InstanceId, RuntimeKind};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,12 +94,16 @@ impl Engine {
             }
             let pid = now.instances.get(&instance).filter(|i| alive(i.view.state)).and_then(|i| i.handle.as_ref()?.pid);
             let own = pid.map(process_tree).unwrap_or_default();
-            let owner = if listening.contains(port) { port_owner(*port) } else { None };
+            // a container's port is held by its engine
+            let published = now.service(service).is_some_and(|spec| spec.runtime == RuntimeKind::Container);
+            let owner = if listening.contains(port) && !published { port_owner(*port) } else { None };
             let owner =
                 owner.filter(|owner| !own.contains(&owner.pid)).map(|o| format!("pid {} ({})", o.pid, o.command));
             let (instance, name) = (instance.to_string(), name.to_string());
-            ports.push(PortEntry { instance, name, port: *port, listening: listening.contains(port), owner });
+            let listening = listening.contains(port);
+            ports.push(PortEntry { instance, name, port: *port, listening, owner, leads_to: None });
         }
+        ports.extend(ends(&now, &chosen, &listening));
         Ok(PortsDocument { schema: "muster.ports.v1".to_owned(), ports })
     }
 
@@ -127,6 +132,32 @@ impl Engine {
         });
         Ok(WhyDocument { schema: "muster.why.v1".to_owned(), services: services.collect() })
     }
+}
+
+/// The ends of tunnels: a far one listens on its host, which is not asked.
+fn ends(now: &Snapshot, chosen: &BTreeSet<InstanceId>, listening: &BTreeSet<u16>) -> Vec<PortEntry> {
+    let mut out = Vec::new();
+    for (end, number) in &now.ports.ends {
+        let (instance, name, near, leads_to) = match end {
+            End::Near { service, replica, port } => {
+                let instance = InstanceId { service: service.clone(), replica: *replica };
+                let there = now.ports.get(service, *replica, port).unwrap_or_default();
+                let spec = now.service(service);
+                let host = spec.and_then(|spec| Some(spec.variants.remote.as_ref()?.host.clone())).unwrap_or_default();
+                (instance, format!("{port} (near end)"), true, format!("host {host}, port {there}"))
+            }
+            End::Far { host, service, port } => {
+                let name = format!("{port} (far end on host {host})");
+                (InstanceId::first(service.clone()), name, false, "this machine".to_owned())
+            }
+        };
+        if chosen.contains(&instance) {
+            let listening = near && listening.contains(number);
+            let (instance, port) = (instance.to_string(), *number);
+            out.push(PortEntry { instance, name, port, listening, owner: None, leads_to: Some(leads_to) });
+        }
+    }
+    out
 }
 
 /// Instances in the order in which their services are declared; those that the stack does not have come last.
