@@ -4,6 +4,7 @@
 pub(crate) const CODES: &[(&str, &str)] = &[
     ("cli::usage", "the command line asks for something that cannot be"),
     ("cli::io", "a file or the terminal cannot be used"),
+    ("compose::unprintable", "a project cannot be printed as JSON, as Docker Compose cannot either"),
     ("cli::exists", "a file that would be written is there already"),
     ("cli::json", "a document cannot be written"),
     ("cli::not_found", "nothing of that name is there"),

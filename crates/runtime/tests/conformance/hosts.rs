@@ -226,14 +226,14 @@ async fn second_daemon(harness: &RemoteHarness, [up, over]: [RunId; 2], [handle,
     assert!(matches!(&found, Found::Unverifiable(reason) if reason.contains("cannot be reached")), "{found:?}");
     let mut events = second.watch(&handle);
     told(&mut events, |event| matches!(event, RuntimeEvent::LinkLost(_))).await;
-    harness.host.start_sshd().unwrap();
+    harness.host.start_sshd().expect("sshd starts again");
     told(&mut events, |event| *event == RuntimeEvent::LinkBack).await;
     assert_eq!(second.recover(&up, Some(&handle)).await, Found::Running(handle.clone()));
     match second.recover(&over, Some(&short)).await {
         Found::Exited(record) => assert_eq!(record.exit, Known::Code(9)),
         other => panic!("{other:?}"),
     }
-    second.signal(&handle, Signal::TERM, Target::Group).await.unwrap();
+    second.signal(&handle, Signal::TERM, Target::Group).await.expect("the run is there again");
     assert_eq!(ended(&second, &handle).await, Known::Code(3));
     assert_eq!(text(&second, &handle).await, "up\n");
 }
