@@ -91,7 +91,9 @@ fn restarts_follow_the_policy() {
     home.stack(
         "name: a\nservices:\n  once: { command: WORKER once fails-once, restart: failure }\n  never: { command: WORKER never fails 3 0, restart: never }\n  always: { command: WORKER always fails 5 0, restart: { on: always, backoff: 5ms..10ms, limit: 3 per 60s } }\n",
     );
-    home.muster(&["up", "-d"]).expect_code(1);
+    // without a probe alive is ready: it is open whether they end before `up` has seen all of them alive
+    let up = home.muster(&["up", "-d"]);
+    assert!([0, 1].contains(&up.code), "{up:?}");
     home.wait_event("once", "start", 2);
     home.wait_service("once", "restarted once", |once| once["state"] == "ready" && once["restarts"] == 1);
     let never = home.wait_state("never", "exited");
