@@ -149,7 +149,8 @@ impl Drop for PrivateDocker {
 }
 
 fn make_bridge(name: &str, address: &str) -> Result<()> {
-    if Path::new("/sys/class/net").join(name).exists() {
+    // `/sys` may show another network namespace than ours
+    if Command::new("ip").args(["link", "show", name]).output().is_ok_and(|output| output.status.success()) {
         return Ok(());
     }
     for words in [

@@ -94,6 +94,7 @@ fn nothing_is_left_of_a_host() {
     let init = host.namespace().init().expect("it is up");
     drop(host);
     assert!(!folder.exists());
-    assert!(!Path::new("/sys/class/net").join(format!("{name}a")).exists());
+    let link = std::process::Command::new("ip").args(["link", "show", &format!("{name}a")]).output().expect("ip");
+    assert!(!link.status.success(), "its link is there still");
     assert!(!Path::new("/proc").join(init.to_string()).exists());
 }
