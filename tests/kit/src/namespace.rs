@@ -221,7 +221,8 @@ impl Drop for Namespace {
         if let Err(error) = self.power_off() {
             eprintln!("the host {} is left: {error}", self.name);
         }
-        // the link goes with it
+        // with the namespace the link would go as well, but only some time later
+        let _ = Command::new("ip").args(["link", "delete", &format!("{}a", self.name)]).output();
         let _ = Command::new("ip").args(["netns", "delete", &self.name]).output();
     }
 }
