@@ -43,6 +43,31 @@ fn find() -> Binaries {
     }
 }
 
+/// The helper program, static: it runs in an image that has nothing else. Built when it is first asked for.
+///
+/// # Errors
+/// When it cannot be built here; the words say why.
+pub fn static_worker() -> Result<&'static Path, String> {
+    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    BUILT.get_or_init(build_static).as_deref().map_err(Clone::clone)
+}
+
+fn build_static() -> Result<PathBuf, String> {
+    if let Some(path) = std::env::var_os("MUSTER_TEST_WORKER").filter(|value| !value.is_empty()) {
+        return Ok(PathBuf::from(path));
+    }
+    let folder = binaries().worker.parent().and_then(Path::parent).ok_or("no target folder")?;
+    let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(["build", "--quiet", "-p", "muster-e2e", "--bin", "e2e-worker", "--target", &target]);
+    command.current_dir(env!("CARGO_MANIFEST_DIR")).env("CARGO_TARGET_DIR", folder);
+    let output = command.output().map_err(|error| format!("cargo cannot be run: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("no static worker: {}", String::from_utf8_lossy(&output.stderr).trim()));
+    }
+    Ok(folder.join(target).join("debug/e2e-worker"))
+}
+
 /// Cargo knows best what is stale.
 fn build(folder: &Path) {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

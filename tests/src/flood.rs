@@ -47,9 +47,17 @@ fn line(name: &str, number: u64) -> Vec<u8> {
 /// # Errors
 /// The first difference.
 pub fn check(folder: &Path, name: &str, bytes: u64) -> Result<(), Differs> {
+    check_read(open(folder), name, bytes)
+}
+
+/// As [`check`], for what was read elsewhere.
+///
+/// # Errors
+/// The first difference.
+pub fn check_read(reader: impl BufRead, name: &str, bytes: u64) -> Result<(), Differs> {
     let total = bytes.div_ceil(LINE as u64);
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    let (read, last) = walk(folder, name, |line| {
+    let (read, last) = walk(reader, name, |line| {
         for byte in line {
             hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
         }
@@ -66,7 +74,7 @@ pub fn check(folder: &Path, name: &str, bytes: u64) -> Result<(), Differs> {
 /// # Errors
 /// The first difference.
 pub fn check_prefix(folder: &Path, name: &str) -> Result<u64, Differs> {
-    let (read, last) = walk(folder, name, |_| {})?;
+    let (read, last) = walk(open(folder), name, |_| {})?;
     match last.is_empty() || line(name, read).starts_with(&last) || last.starts_with(b"hash ") {
         true => Ok(read),
         false => Err(Differs(format!("after {read} lines: {:?}", String::from_utf8_lossy(&last)))),
@@ -74,8 +82,7 @@ pub fn check_prefix(folder: &Path, name: &str) -> Result<u64, Differs> {
 }
 
 /// Goes over the lines that are as expected; what comes back is their number and the first line that is not.
-fn walk(folder: &Path, name: &str, mut each: impl FnMut(&[u8])) -> Result<(u64, Vec<u8>), Differs> {
-    let mut reader = open(folder);
+fn walk(mut reader: impl BufRead, name: &str, mut each: impl FnMut(&[u8])) -> Result<(u64, Vec<u8>), Differs> {
     let mut number = 0;
     let mut buffer = Vec::new();
     loop {

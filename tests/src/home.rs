@@ -23,6 +23,7 @@ const LAST_LOOK: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub struct Home {
     root: TempDir,
+    variables: Vec<(String, String)>,
     commands: AtomicUsize,
 }
 
@@ -41,11 +42,16 @@ impl Home {
     pub fn new() -> Self {
         // short: sockets lie below it
         let root = tempfile::Builder::new().prefix("me-").tempdir_in("/tmp").expect("a folder");
-        let home = Self { root, commands: AtomicUsize::new(0) };
+        let home = Self { root, variables: Vec::new(), commands: AtomicUsize::new(0) };
         for name in ["h", "x", "m", "p", "u", "o"] {
             fs::DirBuilder::new().mode(0o700).create(home.root().join(name)).expect("a folder");
         }
         home
+    }
+
+    /// Sets a variable of every command, and of the daemon that the first one starts.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.variables.push((name.to_owned(), value.to_owned()));
     }
 
     /// Its folder.
@@ -126,6 +132,7 @@ impl Home {
         command.env("HOME", self.root().join("u")).env("MUSTER_HOME", self.state());
         command.env("XDG_RUNTIME_DIR", self.root().join("x")).env("MUSTER_SHIM", &binaries().shim);
         command.env("LANG", "C.UTF-8").env("MUSTER_LOG", "debug");
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
 

@@ -17,6 +17,7 @@ pub mod output;
 pub mod pc;
 pub mod proc;
 pub mod random;
+pub mod site;
 pub mod wait;
 
 pub use muster_testkit as kit;
@@ -26,6 +27,7 @@ pub use home::{Home, Running};
 pub use output::Output;
 pub use proc::Process;
 pub use random::Random;
+pub use site::Site;
 pub use wait::{PATIENCE, wait_for, wait_until};
 
 /// Whether everything is to be tested, however long that takes: `MUSTER_TEST_FULL=1`.

@@ -1,6 +1,7 @@
 //! Output in amounts.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 /// Bytes of a line with its newline.
 const LINE: usize = 100;
@@ -8,8 +9,8 @@ const LINE: usize = 100;
 /// Lines that go out in one write.
 const LINES: u64 = 655;
 
-/// Writes `bytes` of numbered lines, then a line with the hash of what came before it (FNV-1a, 64 bits).
-pub(crate) fn numbered(name: &str, bytes: u64) -> io::Result<()> {
+/// Writes `bytes` of numbered lines, taking `pause` after each block of 64 KiB, then a line with the hash of what came before it (FNV-1a, 64 bits).
+pub(crate) fn numbered(name: &str, bytes: u64, pause: Duration) -> io::Result<()> {
     let mut out = io::stdout().lock();
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     let total = bytes.div_ceil(LINE as u64);
@@ -28,6 +29,7 @@ pub(crate) fn numbered(name: &str, bytes: u64) -> io::Result<()> {
             hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
         }
         out.write_all(&block)?;
+        std::thread::sleep(pause);
     }
     writeln!(out, "hash {hash:016x} lines {total}")?;
     out.flush()

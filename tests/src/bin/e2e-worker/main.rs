@@ -6,6 +6,7 @@
 mod flood;
 mod marks;
 mod modes;
+mod peer;
 
 use marks::Marks;
 use std::process::ExitCode;

@@ -2,6 +2,7 @@
 
 use crate::flood;
 use crate::marks::Marks;
+use crate::peer;
 use std::io::{self, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::net::UnixDatagram;
@@ -38,6 +39,10 @@ fn number(arguments: &[String], at: usize) -> u64 {
     arguments.get(at).and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
+fn word(arguments: &[String], at: usize) -> &str {
+    arguments.get(at).map_or("", String::as_str)
+}
+
 fn millis(arguments: &[String], at: usize) -> Duration {
     Duration::from_millis(number(arguments, at))
 }
@@ -50,11 +55,14 @@ pub(crate) fn run(mode: &str, arguments: &[String], marks: &Marks) -> Option<u8>
         "tells-env" => tell_environment(arguments),
         "exits-after" => std::thread::sleep(millis(arguments, 0)),
         "fails" => std::thread::sleep(millis(arguments, 1)),
+        "waits-for" => wait_for_file(word(arguments, 0)),
         "fails-once" => return fails_once(marks),
-        "floods" => write_out(marks, || flood::numbered(&marks.name, number(arguments, 0))),
+        "floods" => write_out(marks, || flood::numbered(&marks.name, number(arguments, 0), millis(arguments, 1))),
         "no-newline" => write_out(marks, || flood::without_newline(number(arguments, 0))),
         "closes-stdout" => close_output(marks),
         "hogs-port" => listen(arguments, marks, Duration::ZERO),
+        "peer" => peer::serve(word(arguments, 0), word(arguments, 1), marks),
+        "ask" => return Some(peer::ask(word(arguments, 0), word(arguments, 1))),
         "serve" => listen(arguments, marks, millis(arguments, 1)),
         "notify" => notify(millis(arguments, 0), marks),
         "forks-away" => start_again(marks, "in-between"),
@@ -72,6 +80,7 @@ pub(crate) fn run(mode: &str, arguments: &[String], marks: &Marks) -> Option<u8>
     match mode {
         "exits-after" => Some(0),
         "fails" => u8::try_from(number(arguments, 0)).ok(),
+        "waits-for" => u8::try_from(number(arguments, 1)).ok(),
         "forks-away" if arguments.first().is_some_and(|word| word == "and-ends") => Some(0),
         _stays => None,
     }
@@ -87,6 +96,14 @@ pub(crate) fn on_term(mode: &str, arguments: &[String], marks: &Marks) -> Option
             Some(0)
         }
         _obeys => Some(0),
+    }
+}
+
+/// Comes back when the file is there.
+fn wait_for_file(path: &str) {
+    say("waits");
+    while !std::path::Path::new(path).exists() {
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
