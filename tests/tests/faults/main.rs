@@ -1,5 +1,6 @@
 //! Bad input and faults: each is told with its code, its exit code and what to do next, and nothing is lost by it.
 
+mod containers;
 mod daemon;
 mod files;
 mod services;
