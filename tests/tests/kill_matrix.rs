@@ -1,4 +1,4 @@
-//! The kill matrix: SIGKILL to the daemon, a supervisor or a command, in every phase of a stack's life.
+//! The kill matrix: SIGKILL to the daemon, a supervisor or a command, in every phase of a stack's life, on every runtime.
 //!
 //! What is asked afterwards: no orphan, never two copies of one service, the same processes where nothing was struck, an
 //! exit that is known, every byte of output. An observer outside of Muster answers, from /proc and the workers' own notes.
@@ -6,7 +6,9 @@
 
 mod matrix;
 
-use matrix::{PHASES, Phase, Target, all_down, all_up, cell, round, rounds, write_stack};
+use matrix::{
+    Field, Ground, PHASES, Phase, Target, all_down, all_up, cell, round, rounds, rounds_elsewhere, write_stack,
+};
 use muster_e2e::{Home, Random, flood, wait_until};
 use std::time::Duration;
 
@@ -22,12 +24,14 @@ const CRASH_POINTS: [&str; 8] = [
     "exit.after",
 ];
 
-fn row(target: Target) {
+fn row(ground: Ground, target: Target) {
     let seed = Random::seed();
+    let rounds = if ground == Ground::Process { rounds() } else { rounds_elsewhere() };
     let wrong: u64 = PHASES
         .iter()
         .map(|phase: &Phase| {
-            cell(&format!("{target:?} x {phase:?}"), rounds(), seed, |random| round(target, *phase, random))
+            let name = format!("{ground:?}: {target:?} x {phase:?}");
+            cell(&name, rounds, seed, |random| round(ground, target, *phase, random))
         })
         .sum();
     assert_eq!(wrong, 0, "rounds went wrong; their seeds are above");
@@ -35,17 +39,47 @@ fn row(target: Target) {
 
 #[test]
 fn the_daemon_is_killed() {
-    row(Target::Daemon);
+    row(Ground::Process, Target::Daemon);
 }
 
 #[test]
 fn a_supervisor_is_killed() {
-    row(Target::Shim);
+    row(Ground::Process, Target::Shim);
 }
 
 #[test]
 fn a_command_is_killed() {
-    row(Target::Cli);
+    row(Ground::Process, Target::Cli);
+}
+
+#[test]
+fn the_daemon_of_containers_is_killed() {
+    row(Ground::Container, Target::Daemon);
+}
+
+#[test]
+fn a_container_is_killed_by_somebody_else() {
+    row(Ground::Container, Target::Shim);
+}
+
+#[test]
+fn a_command_of_containers_is_killed() {
+    row(Ground::Container, Target::Cli);
+}
+
+#[test]
+fn the_daemon_of_remote_services_is_killed() {
+    row(Ground::Remote, Target::Daemon);
+}
+
+#[test]
+fn a_supervisor_on_another_host_is_killed() {
+    row(Ground::Remote, Target::Shim);
+}
+
+#[test]
+fn a_command_of_remote_services_is_killed() {
+    row(Ground::Remote, Target::Cli);
 }
 
 #[test]
@@ -57,8 +91,9 @@ fn the_daemon_dies_at_every_point() {
 
 /// A daemon that dies at the `n`th time it comes to a point; every command after that meets another one.
 fn crash(point: &str, random: &mut Random) {
-    let home = Home::new();
-    write_stack(&home, false);
+    let Some(field) = Field::new(Ground::Process) else { return };
+    let home = field.home();
+    write_stack(&field, false);
     home.write("gate", "");
     let count = random.next() % 6 + 1;
     let mut command = home.command(&["daemon", "run"]);
@@ -74,14 +109,14 @@ fn crash(point: &str, random: &mut Random) {
         process.kill();
     }
     codes(&["restart", "api"]);
-    all_up(&home);
+    all_up(home);
     codes(&["down"]);
     if !daemon.ended() {
         println!("{point}:{count} was not reached");
     }
-    all_down(&home);
+    all_down(home);
     home.muster(&["up", "-d"]).ok();
-    all_up(&home);
+    all_up(home);
 }
 
 #[test]

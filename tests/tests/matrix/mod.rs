@@ -1,6 +1,11 @@
 //! One round of the kill matrix: bring Muster into a phase, kill something, and ask the observer.
 
-use muster_e2e::{Home, PATIENCE, Process, Random, Running, wait_for, wait_until};
+mod field;
+
+use field::Keeper;
+pub(crate) use field::{Field, Ground};
+
+use muster_e2e::{Home, PATIENCE, Process, Random, Running, free_port, wait_for, wait_until};
 use serde_json::{Value, json};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -29,7 +34,13 @@ pub(crate) const PHASES: [Phase; 6] =
     [Phase::Starting, Phase::Probing, Phase::Running, Phase::Flood, Phase::Stopping, Phase::Restarting];
 
 /// Bytes that the flooding service writes.
-const FLOOD: u64 = 20 << 20;
+fn flood_bytes(ground: Ground) -> u64 {
+    match ground {
+        Ground::Process | Ground::Remote => 20 << 20,
+        // an engine puts a JSON object around each line
+        Ground::Container => 4 << 20,
+    }
+}
 
 /// Workers of the stack when all is well; `fork.away` has left its parent's session.
 const WORKERS: [&str; 6] = ["api", "db", "fork", "fork.away", "once", "web"];
@@ -45,13 +56,35 @@ pub(crate) fn rounds() -> u64 {
     if muster_e2e::full() { 20 } else { 3 }
 }
 
+/// Rounds of one cell where starting takes an engine or a link.
+pub(crate) fn rounds_elsewhere() -> u64 {
+    if muster_e2e::full() { 20 } else { 1 }
+}
+
 /// Writes the stack that all rounds use.
-pub(crate) fn write_stack(home: &Home, flood: bool) {
-    let mut text = "name: k\nservices:\n  db: { command: WORKER db idle, ready: { file: gate }, restart: failure }\n  api: { command: WORKER api dies-late 60, needs: [db], restart: failure }\n  fork: { command: WORKER fork forks-away, restart: failure }\n  once: { command: WORKER once idle, restart: never }\n  web: { command: \"WORKER web serve ${port.http} 20\", ports: { http: PORT }, ready: { tcp: http }, needs: [api], restart: failure }\n".to_owned();
+pub(crate) fn write_stack(field: &Field, flood: bool) {
+    let home = field.home();
+    let gate = home.project().join("gate");
+    let (web, ports) = match field.ground() {
+        Ground::Process => ("serve ${port.http} 20", "PORT".to_owned()),
+        // in a container what listens on 127.0.0.1 is not reached from outside
+        Ground::Container | Ground::Remote => {
+            ("peer 0.0.0.0 ${port.http}", format!("{{ at: {}, container: 8080 }}", free_port()))
+        }
+    };
+    let mut text = "name: k\nservices:\n".to_owned();
+    text += &field.service("db", "db idle", &format!("ready: {{ file: {} }}, restart: failure", gate.display()));
+    text += &field.service("api", "api dies-late 60", "needs: [db], restart: failure");
+    text += &field.service("fork", "fork forks-away", "restart: failure");
+    text += &field.service("once", "once idle", "restart: never");
+    let more = format!("ports: {{ http: {ports} }}, ready: {{ tcp: http }}, needs: [api], restart: failure");
+    text += &field.service("web", &format!("web {web}"), &more);
     if flood {
-        text.push_str(&format!(
-            "  flood: {{ command: WORKER flood floods {FLOOD}, logs: {{ keep: 1GiB }}, restart: never }}\n"
-        ));
+        text += &field.service(
+            "flood",
+            &format!("flood floods {}", flood_bytes(field.ground())),
+            "logs: { keep: 1GiB }, restart: never",
+        );
     }
     home.stack(&text);
 }
@@ -92,24 +125,25 @@ struct Struck {
 }
 
 /// One round.
-pub(crate) fn round(target: Target, phase: Phase, random: &mut Random) {
-    let home = Home::new();
-    write_stack(&home, phase == Phase::Flood);
+pub(crate) fn round(ground: Ground, target: Target, phase: Phase, random: &mut Random) {
+    let Some(field) = Field::new(ground) else { return };
+    let home = field.home();
+    write_stack(&field, phase == Phase::Flood);
     if phase != Phase::Probing {
         home.write("gate", "");
     }
-    let cli = begin(&home, target, phase);
+    let cli = begin(home, target, phase);
     let limit = match phase {
         Phase::Starting | Phase::Restarting | Phase::Stopping => Duration::from_millis(150),
         Phase::Probing | Phase::Running | Phase::Flood => Duration::from_millis(60),
     };
-    let struck = strike(&home, target, phase, cli.as_ref(), || let_pass(random, limit));
+    let struck = strike(&field, target, phase, cli.as_ref(), || let_pass(random, limit));
     if let Some(cli) = cli {
         after_cli(target, phase, cli);
     }
     home.write("gate", "");
     match phase {
-        Phase::Stopping => all_down(&home),
+        Phase::Stopping => all_down(home),
         Phase::Starting | Phase::Restarting => {
             if target == Target::Shim {
                 // a restart is not due for this one, and its end may be seen only after `up` was answered
@@ -119,18 +153,19 @@ pub(crate) fn round(target: Target, phase: Phase, random: &mut Random) {
                     home.process("once").is_some_and(Process::alive)
                 });
             }
-            all_up(&home);
+            all_up(home);
         }
         Phase::Probing | Phase::Running | Phase::Flood => {
-            untouched(&home, target, &struck);
+            untouched(&field, target, &struck);
             if phase == Phase::Flood {
-                flood_is_kept(&home, &struck);
+                flood_is_kept(&field, &struck);
             }
-            all_up(&home);
+            all_up(home);
         }
     }
     home.muster(&["down"]).ok();
     assert_eq!(home.workers_alive(), [], "after `down`");
+    assert_eq!(field.left(), Vec::<String>::new(), "after `down`");
 }
 
 /// Brings Muster into the phase. What comes back is the command that is under way.
@@ -163,23 +198,23 @@ fn begin(home: &Home, target: Target, phase: Phase) -> Option<Running> {
 }
 
 /// Kills it at a random moment.
-fn strike(home: &Home, target: Target, phase: Phase, cli: Option<&Running>, let_pass: impl FnOnce()) -> Struck {
+fn strike(field: &Field, target: Target, phase: Phase, cli: Option<&Running>, let_pass: impl FnOnce()) -> Struck {
+    let home = field.home();
     // the first daemon of a home takes its time; what is to be hit is what it does then
     let daemon = (target == Target::Daemon).then(|| wait_for("a daemon", PATIENCE, || home.daemon()));
     let before = home.workers_alive();
     // a `down` may be done before we come to it
     let over = || phase == Phase::Stopping && home.workers_alive().is_empty();
-    let shim = || some_shim(home, phase).map(Some).or_else(|| over().then_some(None));
-    let shim = (target == Target::Shim).then(|| wait_for("a supervisor", PATIENCE, shim)).flatten();
-    let victim =
-        shim.and_then(|shim| before.iter().map(|(_, process)| *process).find(|process| process.parent() == Some(shim)));
+    let keeper = || field.keeper(struck_service(phase)).map(Some).or_else(|| over().then_some(None));
+    let keeper = (target == Target::Shim).then(|| wait_for("a supervisor", PATIENCE, keeper)).flatten();
+    let victim = keeper.as_ref().and_then(|keeper| keeper.of).filter(|of| before.iter().any(|(_, one)| one == of));
     let_pass();
     match target {
         Target::Daemon => daemon.into_iter().for_each(|daemon| {
             daemon.kill();
             wait_until("the killed daemon is gone", || !daemon.alive());
         }),
-        Target::Shim => shim.into_iter().for_each(Process::kill),
+        Target::Shim => keeper.iter().for_each(Keeper::kill),
         Target::Cli => cli.iter().for_each(|cli| cli.signal(rustix::process::Signal::KILL)),
     }
     if let Some(victim) = victim {
@@ -188,17 +223,13 @@ fn strike(home: &Home, target: Target, phase: Phase, cli: Option<&Running>, let_
     Struck { before, victim }
 }
 
-/// A supervisor: of the service that has forked away where that runs, it is the hardest.
-fn some_shim(home: &Home, phase: Phase) -> Option<Process> {
-    let name = match phase {
-        Phase::Flood => "flood#",
-        Phase::Running | Phase::Stopping => "fork#",
-        Phase::Starting | Phase::Probing | Phase::Restarting => "once#",
-    };
-    home.processes().into_iter().find(|process| {
-        let line = process.command_line();
-        line.starts_with("muster-shim") && line.contains(name)
-    })
+/// Whose supervisor is killed: that of the service that has forked away where that runs, it is the hardest.
+fn struck_service(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Flood => "flood",
+        Phase::Running | Phase::Stopping => "fork",
+        Phase::Starting | Phase::Probing | Phase::Restarting => "once",
+    }
 }
 
 /// A command that was not killed tells the truth; it may have lost its daemon.
@@ -218,7 +249,8 @@ fn after_cli(target: Target, phase: Phase, cli: Running) {
 }
 
 /// What was not struck runs on as the same process, and was not started a second time.
-fn untouched(home: &Home, target: Target, struck: &Struck) {
+fn untouched(field: &Field, target: Target, struck: &Struck) {
+    let home = field.home();
     let hit = |name: &str, process: Process| {
         struck.victim == Some(process)
             || (target == Target::Shim && struck.victim.is_some() && away_of(home, name, struck))
@@ -236,7 +268,11 @@ fn untouched(home: &Home, target: Target, struck: &Struck) {
         struck.before.iter().find(|(_, process)| *process == victim).map(|(name, _)| name.clone()).unwrap_or_default();
     if name == "once" || name == "flood" {
         let service = home.wait_state(&name, "exited");
-        assert_eq!(service["exit"], json!("supervisor_killed"), "{service}");
+        let exit = match field.ground() {
+            Ground::Process | Ground::Remote => json!("supervisor_killed"),
+            Ground::Container => json!({ "signal": 9 }),
+        };
+        assert_eq!(service["exit"], exit, "{service}");
     } else {
         home.wait_event(&name, "start", 2);
         let service = home.wait_state(&name, "ready");
@@ -251,7 +287,8 @@ fn away_of(home: &Home, name: &str, struck: &Struck) -> bool {
 }
 
 /// Every byte of the flood is there; of one whose supervisor was killed, everything up to its end.
-fn flood_is_kept(home: &Home, struck: &Struck) {
+fn flood_is_kept(field: &Field, struck: &Struck) {
+    let (home, bytes) = (field.home(), flood_bytes(field.ground()));
     let floods = home.events("flood", "start");
     let killed = floods.iter().any(|mark| Some(mark.process) == struck.victim);
     let folder = home.service("flood")["log_dir"].as_str().map(std::path::PathBuf::from).expect("a folder of logs");
@@ -261,7 +298,7 @@ fn flood_is_kept(home: &Home, struck: &Struck) {
         return;
     }
     home.wait_event("flood", "done", 1);
-    wait_until("the last byte is in the log", || muster_e2e::flood::check(&folder, "flood", FLOOD).is_ok());
+    wait_until("the last byte is in the log", || muster_e2e::flood::check(&folder, "flood", bytes).is_ok());
 }
 
 /// `up` brings everything there, each worker once, also those that nobody had to start.
