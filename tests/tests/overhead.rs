@@ -1,0 +1,98 @@
+//! What Muster costs beside what it uses: a container's start against `docker run -d`, twenty remote services against one.
+//!
+//! Both sides are whole commands in the same run, one after the other in turn. `MUSTER_TEST_FULL=1` takes medians of ten
+//! and holds them against the promise; otherwise three rounds guard against a mistake of another order.
+
+use muster_e2e::kit::{components, images};
+use muster_e2e::{Site, full};
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+fn rounds() -> usize {
+    if full() { 10 } else { 3 }
+}
+
+/// The bound that holds, and the one on a machine that does other things meanwhile.
+fn bound(promised: f64) -> f64 {
+    if full() { promised } else { promised * 3.0 }
+}
+
+fn timed(run: impl FnOnce()) -> Duration {
+    let begun = Instant::now();
+    run();
+    begun.elapsed()
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+fn docker(client: &Path, address: &str, words: &[&str]) {
+    let mut command = Command::new(client);
+    command
+        .args(["-H", address])
+        .args(words)
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/bin")
+        .env("HOME", "/nonexistent");
+    let output = command.output().expect("the client can be run");
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_container_starts_as_quickly_as_by_docker_run() {
+    let Some(site) = Site::local("overhead-container") else { return };
+    let Some(client) = components::docker_cli("overhead-container") else { return };
+    let image = images::BUSYBOX;
+    site.home.stack(&format!(
+        "name: o\nservices:\n  keeps: {{ container: {{ image: \"{image}\", init: true, command: sleep 1000 }} }}\n  \
+         one: {{ container: {{ image: \"{image}\", init: true, command: sleep 1000 }} }}\n"
+    ));
+    // the environment's network is there, as it is when a second service is started
+    site.home.muster(&["up", "-d", "keeps"]).ok();
+    let address = site.engine.address();
+    let network = site.at_engine().into_iter().find_map(|what| what.strip_prefix("network ").map(str::to_owned));
+    let network = network.expect("the environment's network");
+    let name = format!("overhead-{}", std::process::id());
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..rounds() {
+        let run = ["run", "-d", "--init", "--name", &name, "--network", &network, image, "sleep", "1000"];
+        theirs.push(timed(|| docker(&client, &address, &run)));
+        docker(&client, &address, &["rm", "-f", &name]);
+        ours.push(timed(|| site.home.muster(&["start", "one"]).ok()));
+        site.home.muster(&["stop", "one"]).ok();
+    }
+    let (ours, theirs) = (median(ours), median(theirs));
+    let ratio = ours.as_secs_f64() / theirs.as_secs_f64();
+    println!("a container: muster start {ours:?}, docker run -d {theirs:?}, {ratio:.2} x");
+    assert!(ratio <= bound(1.1), "{ratio:.2} x");
+    site.home.muster(&["down"]).ok();
+}
+
+#[test]
+fn twenty_remote_services_start_in_twice_the_time_of_one() {
+    let Some(site) = Site::namespaced("overhead-remote") else { return };
+    let (line, host) = (site.static_line(), site.host.alias());
+    let mut text = "name: o\nservices:\n".to_owned();
+    let names = ["warm", "one"].into_iter().map(str::to_owned).chain((0..20).map(|number| format!("many-{number}")));
+    for name in names {
+        let _ = writeln!(text, "  {name}: {{ remote: {{ host: {host}, command: \"{line} {name} idle\" }} }}");
+    }
+    site.home.stack(&text);
+    site.home.muster(&["up", "-d", "warm"]).ok();
+    let (mut one, mut twenty) = (Vec::new(), Vec::new());
+    for _ in 0..rounds() {
+        one.push(timed(|| site.home.muster(&["start", "one"]).ok()));
+        site.home.muster(&["stop", "one"]).ok();
+        twenty.push(timed(|| site.home.muster(&["start", "many-*"]).ok()));
+        site.home.muster(&["stop", "many-*"]).ok();
+    }
+    let (one, twenty) = (median(one), median(twenty));
+    let ratio = twenty.as_secs_f64() / one.as_secs_f64();
+    println!("remote services: one {one:?}, twenty {twenty:?}, {ratio:.2} x");
+    assert!(ratio <= bound(2.0), "{ratio:.2} x");
+    site.home.muster(&["down"]).ok();
+}
