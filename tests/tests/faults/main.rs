@@ -3,4 +3,5 @@
 mod containers;
 mod daemon;
 mod files;
+mod hosts;
 mod services;
