@@ -74,6 +74,9 @@ fn run_tests(workspace: &Workspace, plan: &Plan<'_>, shim: &Path, components: &[
     cargo.arg("--no-fail-fast");
     if !names_package(plan.passed_on) {
         cargo.arg("--workspace");
+        if plan.full {
+            cargo.args(["--features", PLACES]);
+        }
     }
     cargo.args(plan.passed_on).env("MUSTER_SKIPS", plan.skips).env("MUSTER_SHIM", shim);
     cargo.envs(components.iter().map(|(name, value)| (name, value)));
@@ -82,6 +85,9 @@ fn run_tests(workspace: &Workspace, plan: &Plan<'_>, shim: &Path, components: &[
     }
     run_command(&mut cargo)
 }
+
+/// Tests over containers and other hosts that take minutes.
+pub(crate) const PLACES: &str = "muster-e2e/places";
 
 /// Whether the caller wants the tests of one crate; `--workspace` beside that would mean all.
 fn names_package(words: &[String]) -> bool {

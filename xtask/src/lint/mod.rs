@@ -15,6 +15,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 
 use crate::args::Args;
+use crate::test::PLACES;
 use crate::workspace::{Workspace, on_path, run as run_command};
 use crate::{generate, setup};
 
@@ -100,7 +101,7 @@ fn fmt(workspace: &Workspace) -> Result<Report> {
 
 fn clippy(workspace: &Workspace) -> Result<Report> {
     setup::ensure_subcommand("clippy", "clippy")?;
-    Ok(judged_by(workspace.cargo("clippy").args(["--workspace", "--all-targets", "--", "-D", "warnings"])))
+    Ok(judged_by(workspace.cargo("clippy").args(["--workspace", "--all-targets", "--features", PLACES, "--", "-D", "warnings"])))
 }
 
 /// The advisory database is not among them: it is the one part of cargo-deny that needs more than crates.io.
