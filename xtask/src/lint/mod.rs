@@ -101,7 +101,15 @@ fn fmt(workspace: &Workspace) -> Result<Report> {
 
 fn clippy(workspace: &Workspace) -> Result<Report> {
     setup::ensure_subcommand("clippy", "clippy")?;
-    Ok(judged_by(workspace.cargo("clippy").args(["--workspace", "--all-targets", "--features", PLACES, "--", "-D", "warnings"])))
+    Ok(judged_by(workspace.cargo("clippy").args([
+        "--workspace",
+        "--all-targets",
+        "--features",
+        PLACES,
+        "--",
+        "-D",
+        "warnings",
+    ])))
 }
 
 /// The advisory database is not among them: it is the one part of cargo-deny that needs more than crates.io.
