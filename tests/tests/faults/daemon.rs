@@ -1,6 +1,6 @@
 //! Faults of the daemon and what it stands on: sockets, the journal, versions, folders.
 
-use muster_e2e::{Home, wait_for, wait_until};
+use muster_e2e::{Home, proc, wait_for, wait_until};
 use rustix::process::geteuid;
 use serde_json::json;
 use std::io::{Read, Write};
@@ -34,6 +34,31 @@ fn a_stale_socket() {
     home.muster(&["daemon", "stop", "--keep"]).ok();
     std::fs::write(&socket, "not a socket").expect("a file");
     assert_eq!(home.wait_state("web", "ready")["pid"], json!(web.pid));
+}
+
+#[test]
+fn a_killed_fork_server() {
+    let home = Home::new();
+    home.stack(TWO);
+    home.muster(&["up", "-d"]).ok();
+    let (web, db) = (home.process("web"), home.process("db"));
+    let daemon = home.daemon().expect("it runs");
+    let find = || {
+        let of = |process: &proc::Process| {
+            process.parent() == Some(daemon) && process.command_line().starts_with("muster-shim fork-server")
+        };
+        proc::all().into_iter().find(|process| of(process) && process.alive())
+    };
+    let first = find().expect("it was needed");
+    first.kill();
+    wait_until("it is gone", || !first.alive());
+    home.muster(&["restart", "db"]).ok();
+    assert_eq!(home.process("web"), web, "nothing that runs depends on it");
+    assert_ne!(home.process("db"), db);
+    assert_eq!(home.service("db")["restarts"], 0, "the first start after it succeeds");
+    assert_ne!(find(), Some(first), "another one took its place");
+    home.muster(&["down"]).ok();
+    assert_eq!(home.workers_alive(), []);
 }
 
 #[test]

@@ -8,22 +8,19 @@ use super::message::{Handle, Message};
 use super::record::{EnvironmentRecord, read_secrets};
 use crate::clock::wall_ns;
 use crate::shared::Shared;
-use futures::StreamExt;
+use futures::stream::{self, BoxStream, StreamExt};
 use muster_core::{Accepted, Context, Effect, Event, Found, InstanceRow, Machine, Saved};
-use muster_runtime::{Found as RuntimeFound, Runtime, RuntimeEvent};
+use muster_runtime::{Found as RuntimeFound, RuntimeEvent};
 use muster_spec::{EnvironmentId, InstanceId, RunId, RuntimeKind, SecretText};
 use muster_store::{EnvironmentRow, RunRow, StoreError, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long an engine or host that could not be asked is left alone, at first and at most.
+/// Between two looks at a run that cannot be verified and of which its runtime tells nothing, at first and at most.
 const AGAIN_FIRST: Duration = Duration::from_secs(1);
 const AGAIN_LAST: Duration = Duration::from_secs(15);
 /// Runs of an instance that recovery looks at: the current one.
 const LAST: u32 = 1;
-
-/// Between two looks at a run that cannot be verified and of which its runtime tells nothing by itself.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Takes back an environment that the journal knows.
 pub(crate) fn known(shared: &Arc<Shared>, row: EnvironmentRow) -> Result<Handle, StoreError> {
@@ -117,17 +114,14 @@ fn restored(shared: &Shared, saved: Saved, same_boot: bool) -> (Machine, Vec<Eff
     (machine, effects)
 }
 
-/// Waits until a run that could not be verified may be verifiable: its runtime says so, or some time has passed.
-async fn seen_again(runtime: &Arc<dyn Runtime>, known: Option<&muster_runtime::Handle>) {
-    if let Some(handle) = known {
-        let mut events = runtime.watch(handle);
-        while let Some(event) = events.next().await {
-            if matches!(event, RuntimeEvent::LinkBack | RuntimeEvent::Exited(_)) {
-                return;
-            }
+/// Waits for its runtime to tell that a run can be seen again, or that it ended; for ever where nothing is told.
+async fn seen_again(events: &mut BoxStream<'_, RuntimeEvent>) {
+    while let Some(event) = events.next().await {
+        if matches!(event, RuntimeEvent::LinkBack | RuntimeEvent::Exited(_)) {
+            return;
         }
     }
-    tokio::time::sleep(LOOK_AGAIN).await;
+    std::future::pending::<()>().await;
 }
 
 impl Actor {
@@ -141,32 +135,22 @@ impl Actor {
         let mut live = Live::new(number);
         live.known = known.clone().map(Arc::new);
         live.runtime.clone_from(&runtime);
-        let cancel = live.cancel.clone();
         self.live.insert(instance.clone(), live);
         let mailbox = self.mailbox.clone();
         // a log that is copied from elsewhere goes on at once, also that of a run which ended meanwhile
         let secrets = self.secrets_of(&run);
         tokio::spawn(async move {
-            loop {
-                let found = match &runtime {
-                    Some(runtime) => {
-                        if let Some(secrets) = &secrets {
-                            runtime.remember_secrets(&run, secrets);
-                        }
-                        runtime.recover(&run, known.as_ref()).await
+            let found = match &runtime {
+                Some(runtime) => {
+                    if let Some(secrets) = &secrets {
+                        runtime.remember_secrets(&run, secrets);
                     }
-                    None => RuntimeFound::Unverifiable("its runtime is not available here".to_owned()),
-                };
-                let lost = matches!(found, RuntimeFound::Unverifiable(_));
-                if mailbox.send(Message::Found(instance.clone(), number, Box::new(found))).await.is_err() {
-                    return;
+                    runtime.recover(&run, known.as_ref()).await
                 }
-                let Some(runtime) = runtime.as_ref().filter(|_| lost) else { return };
-                tokio::select! {
-                    () = seen_again(runtime, known.as_ref()) => {}
-                    () = cancel.cancelled() => return,
-                }
-            }
+                None => RuntimeFound::Unverifiable("its runtime is not available here".to_owned()),
+            };
+            // An error means that the daemon is ending.
+            let _ = mailbox.send(Message::Found(instance, number, Box::new(found))).await;
         });
     }
 
@@ -201,18 +185,17 @@ impl Actor {
         self.step(Event::Recovered { instance: instance.clone(), run: number, found }, turn);
     }
 
-    /// What an engine or a host cannot tell now, it tells when it is back.
+    /// What cannot be verified now is looked at again when its runtime tells of it, and from time to time.
     fn look_again(&self, instance: &InstanceId, number: u64) {
         let (Some(live), Some(runtime)) = (self.live.get(instance), self.runtime_of(instance)) else { return };
-        if !matches!(runtime.kind(), RuntimeKind::Container | RuntimeKind::Remote) {
-            return;
-        }
         let (run, known, cancel) = (self.run_id(instance, number), live.known.clone(), live.cancel.clone());
         let (instance, mailbox) = (instance.clone(), self.mailbox.clone());
         let look = async move {
+            let mut events = known.as_deref().map_or_else(|| stream::empty().boxed(), |handle| runtime.watch(handle));
             let mut wait = AGAIN_FIRST;
             loop {
-                tokio::time::sleep(wait).await;
+                // an error means that the time is over
+                let _ = tokio::time::timeout(wait, seen_again(&mut events)).await;
                 wait = (wait * 2).min(AGAIN_LAST);
                 match runtime.recover(&run, known.as_deref()).await {
                     RuntimeFound::Unverifiable(_) => {}
