@@ -72,7 +72,7 @@ fn build_static() -> Result<PathBuf, String> {
 fn build(folder: &Path) {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "-p", "muster-cli", "-p", "muster-shim", "--bins"]);
+    command.args(["build", "--quiet", "-p", "muster-cli", "-p", "muster-shim", "-p", "muster-agent", "--bins"]);
     command.current_dir(env!("CARGO_MANIFEST_DIR"));
     if folder.ends_with("release") {
         command.arg("--release");

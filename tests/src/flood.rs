@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 /// Bytes of a flooded line with its newline.
 const LINE: usize = 100;
+/// FNV-1a begins with it.
+const HASH_OF_NOTHING: u64 = 0xcbf2_9ce4_8422_2325;
 
 /// Why a log is not what was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +27,23 @@ pub fn segments(folder: &Path) -> Vec<PathBuf> {
 #[must_use]
 pub fn size(folder: &Path) -> u64 {
     segments(folder).iter().filter_map(|path| fs::metadata(path).ok()).map(|meta| meta.len()).sum()
+}
+
+/// FNV-1a, 64 bits, as the worker makes it.
+fn hash_on(hash: u64, bytes: &[u8]) -> u64 {
+    bytes.iter().fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// Two hashes of what a flooding worker wrote: that of the bytes as they were read, and that which it says in its last line.
+///
+/// # Panics
+/// When there is no last line with a hash.
+#[must_use]
+pub fn hashes(text: &str) -> (String, String) {
+    let at = text.trim_end().rfind('\n').map_or(0, |at| at + 1);
+    let (before, last) = text.split_at(at);
+    let said = last.strip_prefix("hash ").and_then(|rest| rest.split(' ').next()).expect("a last line with a hash");
+    (format!("{:016x}", hash_on(HASH_OF_NOTHING, before.as_bytes())), said.to_owned())
 }
 
 fn open(folder: &Path) -> BufReader<Box<dyn Read>> {
@@ -56,12 +75,8 @@ pub fn check(folder: &Path, name: &str, bytes: u64) -> Result<(), Differs> {
 /// The first difference.
 pub fn check_read(reader: impl BufRead, name: &str, bytes: u64) -> Result<(), Differs> {
     let total = bytes.div_ceil(LINE as u64);
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    let (read, last) = walk(reader, name, |line| {
-        for byte in line {
-            hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    })?;
+    let mut hash = HASH_OF_NOTHING;
+    let (read, last) = walk(reader, name, |line| hash = hash_on(hash, line))?;
     let expected = format!("hash {hash:016x} lines {total}\n");
     match read == total && last == expected.as_bytes() {
         true => Ok(()),

@@ -66,6 +66,10 @@ fn twenty_services_survive_a_cut_link_and_a_killed_daemon() {
     let before = pids(&site);
     assert_eq!(before.len(), IDLE + 1 + ENDING.len());
     assert!(before.values().all(Value::is_i64), "{before:?}");
+    for (name, pid) in &before {
+        let noted = site.home.wait_event(name, "start", 1).process.pid;
+        assert_eq!(*pid, json!(noted), "`{name}` says another pid of itself");
+    }
     wait_until("the flood is seen", || {
         site.home.muster(&["logs", "--raw", "-n", "1", "flood"]).stdout.contains("line")
     });
@@ -73,7 +77,11 @@ fn twenty_services_survive_a_cut_link_and_a_killed_daemon() {
     let begun = Instant::now();
     site.host.namespace().cut().expect("packets are dropped");
     wait_until("the host is missed", || states(&site).values().all(|state| state == "lost"));
-    println!("lost after {:.1} s", begun.elapsed().as_secs_f64());
+    println!(
+        "packets are dropped; all {} services are `lost` after {:.1} s",
+        before.len(),
+        begun.elapsed().as_secs_f64()
+    );
     site.home.write("gate", "");
     for (name, _) in ENDING {
         site.home.wait_event(name, "end", 1);
@@ -85,27 +93,35 @@ fn twenty_services_survive_a_cut_link_and_a_killed_daemon() {
     pass(CUT, begun);
     assert!(site.home.events("flood", "done").is_empty(), "the flood went on during the whole cut");
 
+    println!("the daemon was killed; packets pass again after {:.1} s", begun.elapsed().as_secs_f64());
+
     let restored = Instant::now();
     site.host.namespace().restore().expect("packets pass");
     wait_for("everything is seen again", BACK, || states(&site).values().all(|state| state != "lost").then_some(()));
-    println!("seen again after {:.1} s", restored.elapsed().as_secs_f64());
+    println!("everything is seen again {:.1} s later", restored.elapsed().as_secs_f64());
     for (name, code) in ENDING {
         let service = site.home.wait_service(name, "ended", |service| !service["exit"].is_null());
         assert_eq!(service["exit"], json!({ "code": code }), "{service}");
+        println!("`{name}`, which ended meanwhile: {}", service["exit"]);
     }
-    for (name, pid) in pids(&site).into_iter().filter(|(name, _)| name.starts_with("idle")) {
-        assert_eq!(pid, before[&name], "`{name}` is another process");
+    let after: BTreeMap<_, _> = pids(&site).into_iter().filter(|(name, _)| name.starts_with("idle")).collect();
+    for (name, pid) in &after {
+        assert_eq!(*pid, before[name], "`{name}` is another process");
     }
+    println!("{} of {IDLE} idle services have the pids of before", after.len());
     site.home.wait_event("flood", "done", 1);
     wait_for("the last byte is here", PATIENCE, || {
         site.home.muster(&["logs", "--raw", "-n", "1", "flood"]).stdout.starts_with("hash ").then_some(())
     });
     let text = site.home.muster(&["logs", "--raw", "flood"]).expect_code(0).stdout;
     assert_eq!(flood::check_read(text.as_bytes(), "flood", FLOOD), Ok(()));
-    println!("{} bytes by hash", text.len());
+    let (read, said) = flood::hashes(&text);
+    println!("flood: {} bytes read here, hash {read}; written there: hash {said}", text.len());
+    assert_eq!(read, said);
     for name in before.keys() {
         assert_eq!(site.home.events(name, "start").len(), 1, "`{name}` was started again");
     }
+    println!("{} services were started once", before.len());
     site.home.muster(&["down"]).ok();
     assert_eq!(
         site.host.namespace().sh("ps ax | grep -c '[e]2e-worker' || true").expect("the host"),

@@ -119,7 +119,7 @@ pub struct ServiceStatus {
     pub ready: bool,
     /// Its liveness checks pass.
     pub healthy: bool,
-    /// Process id of the main process.
+    /// Process id of the main process: one of `host` where that is given, else of this machine.
     pub pid: Option<u32>,
     /// Container id.
     pub container: Option<String>,
@@ -245,6 +245,12 @@ pub struct WhyService {
     pub name: String,
     /// The state's word.
     pub state: String,
+    /// Process id of the main process: one of `host` where that is given, else of this machine.
+    #[serde(default)]
+    pub pid: Option<u32>,
+    /// Host it runs on, when that is another.
+    #[serde(default)]
+    pub host: Option<String>,
     /// From the instance to the root cause.
     pub chain: Vec<WhyLink>,
 }
@@ -439,13 +445,19 @@ pub struct PortEntry {
     pub name: String,
     /// Its number.
     pub port: u16,
-    /// Somebody listens on it.
-    pub listening: bool,
+    /// Somebody listens on it; null on another host, which is not asked.
+    pub listening: Option<bool>,
     /// Who, when it is not the instance itself: `pid 4242 (nginx)`.
     pub owner: Option<String>,
     /// Where it leads, when it is the end of a tunnel: `host lab-1, port 5432`.
     #[serde(default)]
     pub leads_to: Option<String>,
+    /// Host that the port is on, when that is another.
+    #[serde(default)]
+    pub host: Option<String>,
+    /// Process id of the instance's main process: one of `host` where that is given, else of this machine.
+    #[serde(default)]
+    pub pid: Option<u32>,
 }
 
 /// How one service reaches another: `muster.way.v1`.

@@ -30,6 +30,7 @@ impl External {
             run: run.clone(),
             identity: "external".to_owned(),
             pid: None,
+            far: None,
             address: None,
             log_dir: None,
             opaque: serde_json::Value::Null,

@@ -30,6 +30,34 @@ pub(crate) fn alive(state: State) -> bool {
     }
 }
 
+/// An instance's main process, and the host whose process it is, where that is not this machine.
+#[derive(Debug, Default)]
+pub(crate) struct MainProcess {
+    /// Its number there.
+    pub(crate) pid: Option<u32>,
+    /// None for this machine.
+    pub(crate) host: Option<String>,
+}
+
+impl InstanceInfo {
+    /// What runs, if anything may.
+    pub(crate) fn process(&self) -> MainProcess {
+        match self.handle.as_ref().filter(|_| alive(self.view.state)) {
+            None => MainProcess::default(),
+            Some(handle) => match &handle.far {
+                Some(far) => MainProcess { pid: far.pid, host: Some(far.host.clone()) },
+                None => MainProcess { pid: handle.pid, host: None },
+            },
+        }
+    }
+}
+
+/// The host that a service is to run on, where that is not this machine.
+pub(crate) fn host(spec: &ServiceSpec) -> Option<String> {
+    let remote = spec.variants.remote.as_ref().filter(|_| spec.runtime == RuntimeKind::Remote);
+    remote.map(|remote| remote.host.clone())
+}
+
 /// An environment, as of a point in time.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Snapshot {
@@ -94,15 +122,13 @@ impl Snapshot {
             state: view.state.to_string(),
             ready: view.ready,
             healthy: view.healthy,
-            pid: info.handle.as_ref().filter(|_| here).and_then(|h| h.pid),
+            pid: info.process().pid,
             container: info
                 .handle
                 .as_ref()
                 .filter(|h| here && h.runtime == RuntimeKind::Container)
                 .map(|h| h.identity.clone()),
-            host: spec
-                .filter(|s| s.runtime == RuntimeKind::Remote)
-                .and_then(|s| Some(s.variants.remote.as_ref()?.host.clone())),
+            host: info.process().host.or_else(|| host(spec?)),
             started_at: started.map(crate::clock::rfc3339),
             uptime_s: started.map(|ns| crate::clock::wall_ns().saturating_sub(ns) as f64 / 1e9),
             run: view.run,

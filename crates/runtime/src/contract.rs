@@ -50,6 +50,15 @@ pub struct Problem {
     pub message: String,
 }
 
+/// The main process of a run on another host: its number means nothing on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FarProcess {
+    /// The host as its runtime knows it.
+    pub host: String,
+    /// The process id there; none where it did not say.
+    pub pid: Option<u32>,
+}
+
 /// What a runtime gives back for a started run: enough to find it again after everything else died.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Handle {
@@ -61,8 +70,12 @@ pub struct Handle {
     pub run: RunId,
     /// For people: `pid 4242`, a container's id, `host:pid`.
     pub identity: String,
-    /// The process id of the service's main process, where there is one on this machine.
+    /// The process id of the service's main process, where there is one on this machine: only such a number may be looked
+    /// up or signalled here.
     pub pid: Option<u32>,
+    /// The main process, where it is another host's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub far: Option<Box<FarProcess>>,
     /// Where its ports answer, at their numbers inside of it, when that is not this machine: a container's own address.
     #[serde(default)]
     pub address: Option<IpAddr>,

@@ -1,7 +1,7 @@
 //! The smaller documents as text.
 
 use crate::human;
-use crate::render::status::instance;
+use crate::render::status::{instance, process};
 use crate::render::table::table;
 use crate::term::Terminal;
 use anstyle::AnsiColor;
@@ -44,7 +44,12 @@ fn health_of(service: &ServiceHealth, terminal: &Terminal) -> String {
 pub(crate) fn why(document: &WhyDocument, terminal: &Terminal) -> String {
     let mut text = String::new();
     for service in &document.services {
-        text.push_str(&format!("{} is {}\n", service.name, terminal.state(&service.state)));
+        let runs = match (service.pid, &service.host) {
+            (Some(pid), Some(host)) => format!(" (pid {pid} on {host})"),
+            (Some(pid), None) => format!(" (pid {pid})"),
+            (None, _) => String::new(),
+        };
+        text.push_str(&format!("{} is {}{runs}\n", service.name, terminal.state(&service.state)));
         for (depth, link) in service.chain.iter().enumerate() {
             let indent = "  ".repeat(depth + 1);
             let at = link.at.as_deref().map(|at| format!(" ({})", human::clock(at))).unwrap_or_default();
@@ -125,8 +130,13 @@ pub(crate) fn ports(document: &PortsDocument, terminal: &Terminal) -> String {
         let owner = port.owner.clone();
         let listens = match (&port.leads_to, port.listening) {
             (Some(place), _) => format!("tunnel to {place}"),
-            (None, true) => owner.unwrap_or_else(|| "yes".into()),
-            (None, false) => "no".into(),
+            (None, Some(true)) => owner.unwrap_or_else(|| "yes".into()),
+            (None, Some(false)) => "no".into(),
+            (None, None) => match (&port.host, port.pid) {
+                (Some(host), Some(pid)) => format!("on host {host}, pid {pid} there"),
+                (Some(host), None) => format!("on host {host}"),
+                (None, _) => String::new(),
+            },
         };
         vec![port.port.to_string(), port.instance.clone(), port.name.clone(), listens]
     });
@@ -143,7 +153,7 @@ pub(crate) fn top(document: &StatusDocument, terminal: &Terminal) -> String {
     let rows = running.iter().map(|service| {
         vec![
             instance(service),
-            service.pid.map(|pid| pid.to_string()).unwrap_or_default(),
+            process(service).unwrap_or_default(),
             service.cpu_percent.map(|cpu| format!("{cpu:.1}%")).unwrap_or_default(),
             service.memory_bytes.map(human::bytes).unwrap_or_default(),
             service.uptime_s.map(human::duration).unwrap_or_default(),
@@ -223,13 +233,22 @@ mod tests {
             link("api", "waits until `db` is ready", None),
             link("db", "exited with code 1", Some("muster logs db")),
         ];
-        let services = vec![WhyService { name: "api".into(), state: "waiting".into(), chain }];
+        let here = WhyService { name: "api".into(), state: "waiting".into(), pid: None, host: None, chain };
+        let there = WhyService {
+            name: "db".into(),
+            state: "ready".into(),
+            pid: Some(4242),
+            host: Some("lab-1".into()),
+            chain: Vec::new(),
+        };
+        let services = vec![here, there];
         let document = WhyDocument { schema: String::new(), services };
         insta::assert_snapshot!(why(&document, &Terminal::default()), @r"
         api is waiting
           `- api: waits until `db` is ready
             `- db: exited with code 1
                next: muster logs db
+        db is ready (pid 4242 on lab-1)
         ");
     }
 }

@@ -15,6 +15,12 @@ pub(crate) fn instance(service: &ServiceStatus) -> String {
     if service.replica > 1 { format!("{}#{}", service.name, service.replica) } else { service.name.clone() }
 }
 
+/// `4242`, or `lab-1:4242` for a process of another host: nobody is to take that for one of this machine.
+pub(crate) fn process(service: &ServiceStatus) -> Option<String> {
+    let pid = service.pid?;
+    Some(service.host.as_ref().map_or_else(|| pid.to_string(), |host| format!("{host}:{pid}")))
+}
+
 /// A row per instance, and what is wrong with the whole below.
 fn table_of(document: &StatusDocument, terminal: &Terminal) -> String {
     let heads = ["NAME", "GROUP", "STATE", "RUNTIME", "PID", "PORTS", "UPTIME", "RESTARTS", "CPU", "MEMORY", "REASON"];
@@ -31,7 +37,7 @@ fn row(service: &ServiceStatus) -> Vec<String> {
     if !service.stale.is_empty() {
         reasons.push(format!("runs with old: {}", service.stale.join(", ")));
     }
-    let place = service.container.clone().or_else(|| service.pid.map(|pid| pid.to_string()));
+    let place = service.container.clone().or_else(|| process(service));
     let runs = place.is_some();
     // what does not run listens nowhere; `--json` and `muster ports` still say where it would
     let ports = service.ports.iter().filter(|_| runs).map(|(name, port)| format!("{name}:{port}"));
@@ -39,7 +45,11 @@ fn row(service: &ServiceStatus) -> Vec<String> {
         instance(service),
         service.group.clone().unwrap_or_default(),
         service.state.clone(),
-        service.host.as_ref().map_or_else(|| service.runtime.clone(), |host| format!("{} {host}", service.runtime)),
+        service
+            .host
+            .as_ref()
+            .filter(|_| !runs)
+            .map_or_else(|| service.runtime.clone(), |host| format!("{} {host}", service.runtime)),
         place.unwrap_or_default(),
         ports.collect::<Vec<_>>().join(" "),
         service.uptime_s.filter(|_| runs).map(human::duration).unwrap_or_default(),
@@ -93,6 +103,20 @@ pub(crate) mod tests {
         NAME    STATE   RUNTIME  PID   PORTS       UPTIME  RESTARTS  REASON
         memory  ready   process  4242  grpc:50051  2h 34m
         api     failed  process                            5         exited with code 1, 5 times within 60s
+        ");
+    }
+
+    #[test]
+    fn a_process_of_another_host_is_told_with_its_host() {
+        let mut document = document();
+        for service in &mut document.services {
+            (service.runtime, service.host) = ("remote".to_owned(), Some("lab-1".to_owned()));
+        }
+        insta::assert_snapshot!(table(&document, &Terminal::default()), @r"
+        gladys in local: 1 of 2 ready or done
+        NAME    STATE   RUNTIME       PID         PORTS       UPTIME  RESTARTS  REASON
+        memory  ready   remote        lab-1:4242  grpc:50051  2h 34m
+        api     failed  remote lab-1                                  5         exited with code 1, 5 times within 60s
         ");
     }
 

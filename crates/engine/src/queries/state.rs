@@ -8,7 +8,7 @@ use crate::engine::{Engine, select};
 use crate::environment::recorded;
 use crate::errors;
 use crate::ports::End;
-use crate::snapshot::{Snapshot, alive};
+use crate::snapshot::{MainProcess, Snapshot, alive, host};
 use futures::stream::{FuturesOrdered, StreamExt};
 use muster_core::why::{self, RecordedTransition};
 use muster_probe::{listeners, port_owner, process_tree};
@@ -92,16 +92,22 @@ impl Engine {
             if !chosen.contains(&instance) {
                 continue;
             }
-            let pid = now.instances.get(&instance).filter(|i| alive(i.view.state)).and_then(|i| i.handle.as_ref()?.pid);
-            let own = pid.map(process_tree).unwrap_or_default();
+            let main = now.instances.get(&instance).map(|info| info.process()).unwrap_or_default();
+            let spec = now.service(service);
+            if let Some(host) = main.host.or_else(|| host(spec?)) {
+                let (instance, name) = (instance.to_string(), name.to_string());
+                ports.push(PortEntry { host: Some(host), pid: main.pid, ..entry(instance, name, *port) });
+                continue;
+            }
+            let own = main.pid.map(process_tree).unwrap_or_default();
             // a container's port is held by its engine
-            let published = now.service(service).is_some_and(|spec| spec.runtime == RuntimeKind::Container);
+            let published = spec.is_some_and(|spec| spec.runtime == RuntimeKind::Container);
             let owner = if listening.contains(port) && !published { port_owner(*port) } else { None };
             let owner =
                 owner.filter(|owner| !own.contains(&owner.pid)).map(|o| format!("pid {} ({})", o.pid, o.command));
             let (instance, name) = (instance.to_string(), name.to_string());
-            let listening = listening.contains(port);
-            ports.push(PortEntry { instance, name, port: *port, listening, owner, leads_to: None });
+            let listening = Some(listening.contains(port));
+            ports.push(PortEntry { listening, owner, pid: main.pid, ..entry(instance, name, *port) });
         }
         ports.extend(ends(&now, &chosen, &listening));
         Ok(PortsDocument { schema: "muster.ports.v1".to_owned(), ports })
@@ -128,33 +134,39 @@ impl Engine {
                 next: link.next,
             };
             let (name, state) = (instance.to_string(), info.view.state.to_string());
-            Some(WhyService { name, state, chain: chain.into_iter().map(link).collect() })
+            let MainProcess { pid, host } = info.process();
+            Some(WhyService { name, state, pid, host, chain: chain.into_iter().map(link).collect() })
         });
         Ok(WhyDocument { schema: "muster.why.v1".to_owned(), services: services.collect() })
     }
+}
+
+/// A port of which nothing is known yet.
+fn entry(instance: String, name: String, port: u16) -> PortEntry {
+    PortEntry { instance, name, port, listening: None, owner: None, leads_to: None, host: None, pid: None }
 }
 
 /// The ends of tunnels: a far one listens on its host, which is not asked.
 fn ends(now: &Snapshot, chosen: &BTreeSet<InstanceId>, listening: &BTreeSet<u16>) -> Vec<PortEntry> {
     let mut out = Vec::new();
     for (end, number) in &now.ports.ends {
-        let (instance, name, near, leads_to) = match end {
+        let (instance, name, near, leads_to, on) = match end {
             End::Near { service, replica, port } => {
                 let instance = InstanceId { service: service.clone(), replica: *replica };
                 let there = now.ports.get(service, *replica, port).unwrap_or_default();
                 let spec = now.service(service);
-                let host = spec.and_then(|spec| Some(spec.variants.remote.as_ref()?.host.clone())).unwrap_or_default();
-                (instance, format!("{port} (near end)"), true, format!("host {host}, port {there}"))
+                let host = spec.and_then(host).unwrap_or_default();
+                (instance, format!("{port} (near end)"), true, format!("host {host}, port {there}"), None)
             }
             End::Far { host, service, port } => {
                 let name = format!("{port} (far end on host {host})");
-                (InstanceId::first(service.clone()), name, false, "this machine".to_owned())
+                (InstanceId::first(service.clone()), name, false, "this machine".to_owned(), Some(host.clone()))
             }
         };
         if chosen.contains(&instance) {
-            let listening = near && listening.contains(number);
-            let (instance, port) = (instance.to_string(), *number);
-            out.push(PortEntry { instance, name, port, listening, owner: None, leads_to: Some(leads_to) });
+            let listening = near.then(|| listening.contains(number));
+            let leads_to = Some(leads_to);
+            out.push(PortEntry { listening, leads_to, host: on, ..entry(instance.to_string(), name, *number) });
         }
     }
     out

@@ -194,6 +194,7 @@ pub(crate) fn handle(run: &RunId) -> Handle {
         run: run.clone(),
         identity: String::new(),
         pid: None,
+        far: None,
         address: None,
         log_dir: None,
         opaque: serde_json::Value::Null,

@@ -93,6 +93,7 @@ pub(super) fn handle(run: &RunId, folder: &Path, found: &ContainerInspectRespons
         identity: id.chars().take(SHORT_ID).collect(),
         // an engine in a machine of its own tells the numbers of that machine
         pid: pid.filter(|pid| super::guard::is_of(*pid, &id)),
+        far: None,
         address: endpoint.and_then(|endpoint| endpoint.ip_address.as_ref()?.parse().ok()),
         log_dir: Some(folder.to_owned()),
         opaque: serde_json::json!(Opaque { id }),

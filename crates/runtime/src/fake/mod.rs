@@ -184,6 +184,7 @@ fn ended_handle(run: &RunId, runtime: RuntimeKind) -> Handle {
         run: run.clone(),
         identity: "ended".to_owned(),
         pid: None,
+        far: None,
         address: None,
         log_dir: None,
         opaque: serde_json::Value::Null,

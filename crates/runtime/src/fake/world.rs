@@ -179,6 +179,7 @@ impl World {
             run: run.id.clone(),
             identity: format!("pid {}", run.pid),
             pid: Some(run.pid),
+            far: None,
             address: None,
             log_dir: None,
             opaque: serde_json::Value::Null,

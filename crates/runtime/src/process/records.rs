@@ -24,6 +24,7 @@ pub(super) fn handle(run: &RunId, folder: &Path, pid: u32, start_time: u64, boot
         run: run.clone(),
         identity: format!("pid {pid}"),
         pid: Some(pid),
+        far: None,
         address: None,
         log_dir: Some(folder.to_owned()),
         opaque: serde_json::json!(Opaque { start_time, boot_id: boot_id.to_owned() }),

@@ -1,6 +1,6 @@
 //! Where a run is: kept in its folder here and in its handle, either of which is enough.
 
-use crate::contract::Handle;
+use crate::contract::{FarProcess, Handle};
 use muster_spec::{InstanceSpec, RunId, RuntimeKind, Tunnel};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder};
@@ -61,6 +61,7 @@ impl Placed {
             run: run.clone(),
             identity: format!("{}:{pid}", self.host),
             pid: None,
+            far: Some(Box::new(FarProcess { host: self.host.clone(), pid: there.pid })),
             address: None,
             log_dir: Some(folder.to_owned()),
             opaque: serde_json::json!(self),
@@ -115,9 +116,12 @@ mod tests {
         placed.write(&home.path().join("run")).unwrap();
         assert_eq!(Placed::read(&home.path().join("run")), Some(placed.clone()));
         let run: RunId = "local-0000002a/api#1/7".parse().unwrap();
-        let there = crate::agent::handle_of(&run);
+        let there = Handle { pid: Some(4242), ..crate::agent::handle_of(&run) };
         let handle = placed.handle(&run, home.path(), &there);
         assert_eq!(Placed::in_handle(&handle), Some(placed));
         assert_eq!(Placed::in_handle(&there), None);
+        // the number is not one of this machine's, where somebody else has it
+        assert_eq!(handle.pid, None);
+        assert_eq!(handle.far, Some(Box::new(FarProcess { host: "db1".into(), pid: Some(4242) })));
     }
 }

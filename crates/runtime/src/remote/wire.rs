@@ -445,6 +445,7 @@ mod tests {
             run: "local-0000002a/api#1/7".parse().unwrap(),
             identity: "pid 4".into(),
             pid: Some(4),
+            far: None,
             log_dir: None,
             address: None,
             opaque: serde_json::json!({"start_time": u64::MAX, "nested": {"a": [1, null, "x"]}}),
