@@ -88,8 +88,9 @@ fn here(view: &View, history: &[RecordedTransition]) -> Link {
     }
 }
 
-/// What to run next.
-fn advice(view: &View) -> Option<String> {
+/// What to run next where a person has to do something.
+#[must_use]
+pub fn advice(view: &View) -> Option<String> {
     let id = &view.instance;
     match (view.state, &view.cause) {
         (State::Failed, Cause::StartFailed(_)) => Some(format!("muster start {id}")),

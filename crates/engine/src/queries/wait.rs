@@ -8,6 +8,7 @@ use crate::shared::Shared;
 use crate::snapshot::{Snapshot, alive};
 use futures::stream::BoxStream;
 use muster_core::outcome::{self, outcome};
+use muster_core::why::advice;
 use muster_core::{Exit, State, View, Wanted};
 use muster_spec::{EnvironmentId, InstanceId, OnEnd};
 use std::collections::BTreeSet;
@@ -205,21 +206,9 @@ fn succeeded(now: &Snapshot, view: &View) -> bool {
 }
 
 fn failure(now: &Snapshot, instance: &InstanceId, reason: String) -> Failure {
-    let state = now.instances.get(instance).map_or(State::Stopped, |info| info.view.state);
-    let next = match state {
-        State::Waiting => format!("muster why {instance}"),
-        State::Lost => format!("muster down {instance} --forget"),
-        State::Stopped
-        | State::Backoff
-        | State::Starting
-        | State::Running
-        | State::Ready
-        | State::Unhealthy
-        | State::Stopping
-        | State::Exited
-        | State::Done
-        | State::Failed => format!("muster logs {instance}"),
-    };
+    let view = now.instances.get(instance).map(|info| &info.view);
+    let state = view.map_or(State::Stopped, |view| view.state);
+    let next = view.and_then(advice).unwrap_or_else(|| format!("muster why {instance}"));
     Failure { instance: instance.to_string(), state: state.to_string(), reason, next: Some(next) }
 }
 
