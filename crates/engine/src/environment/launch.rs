@@ -89,11 +89,15 @@ impl Launch {
             before.push(made);
         }
         let mut folders = resolver.folders.take();
-        if elsewhere && !folders.is_empty() {
-            let run = step_of(run, "folders".to_owned());
-            let spec = make_there(resolver, &run, &folders)?;
-            before.insert(0, Before { spec, run, creates: None });
-            folders.clear();
+        if elsewhere {
+            let there = std::mem::take(&mut folders);
+            if !there.is_empty() {
+                let run = step_of(run, "folders".to_owned());
+                let spec = make_there(resolver, &run, &there)?;
+                before.insert(0, Before { spec, run, creates: None });
+            }
+            // resolving that step named them again
+            resolver.folders.take();
         }
         let build = if rebuild { Build::prepare(resolver, run)? } else { None };
         folders.extend(resolver.folders.take());
@@ -129,13 +133,20 @@ fn unless_there(spec: &mut InstanceSpec, path: &Path) {
     }
 }
 
-/// Makes folders on another host, which nobody else may enter.
+/// Makes folders on another host, as whoever logs in there; that one gives them to the service's user. Nobody else may
+/// look into them. The folder above all of them lies where everybody may make one: it has to be ours, and then all below is.
 fn make_there(resolver: &Resolver<'_>, run: &RunId, folders: &BTreeSet<PathBuf>) -> Result<InstanceSpec, ResolveError> {
-    const SCRIPT: &str = "umask 077; mkdir -p \"$@\" && for f; do [ -O \"$f\" ] || { echo \"$f is somebody else's\" >&2; \
-                          exit 1; }; done";
-    let words = ["sh", "-c", SCRIPT, "sh"].into_iter().map(Template::literal);
-    let words = words.chain(folders.iter().map(|folder| Template::literal(&folder.display().to_string())));
-    let mut spec = resolver.step(&CommandSpec::Exec(words.collect()), run)?;
+    const SCRIPT: &str = "umask 077; top=$0 user=$1; shift; mkdir -p \"$top\"; \
+                          [ -O \"$top\" ] && [ ! -L \"$top\" ] || { echo \"$top is somebody else's\" >&2; exit 1; }; \
+                          mkdir -p \"$@\" || exit; [ -n \"$user\" ] || exit 0; \
+                          for f; do chown \"$user\" \"$f\" || exit; \
+                          while [ \"$f\" != \"$top\" ]; do f=${f%/*}; chmod a+x \"$f\" || exit; done; done";
+    let mut words = vec!["sh".to_owned(), "-c".to_owned(), SCRIPT.to_owned()];
+    words.push(resolver.paths.remote().display().to_string());
+    let words = words.iter().map(|word| Template::literal(word)).collect();
+    let mut spec = resolver.step(&CommandSpec::Exec(words), run)?;
+    spec.command.argv.push(spec.user.take().unwrap_or_default());
+    spec.command.argv.extend(folders.iter().map(|folder| folder.display().to_string()));
     spec.command.cwd = PathBuf::new();
     Ok(spec)
 }
