@@ -1,5 +1,5 @@
 //! A machine of its own, as far as the kernel can pretend: network, processes, mounts and name are namespaces; the file
-//! system is shared, so that a test sees what a service there writes.
+//! system is shared but for `/var/tmp`, so that a test sees what a service there writes.
 //!
 //! ```text
 //!  this machine                      the host
@@ -165,6 +165,8 @@ impl Namespace {
         let folder = self.folder.display();
         let mut lines = vec![format!("hostname {}", self.name)];
         lines.push(format!("mount --bind {folder}/boot_id /proc/sys/kernel/random/boot_id"));
+        lines.push(format!("mkdir -p {folder}/var-tmp; chmod 1777 {folder}/var-tmp"));
+        lines.push(format!("mount --bind {folder}/var-tmp /var/tmp"));
         if let Some(machine) = &self.machine {
             let fake = format!("#!/bin/sh\ncase \"$*\" in *m*) echo {machine};; *) echo Linux;; esac\n");
             lines.push(format!("printf %s '{fake}' > {folder}/uname; chmod 755 {folder}/uname"));

@@ -40,6 +40,8 @@ impl Podman {
         let mut podman = Command::new("podman");
         podman.env("CONTAINERS_CONF", at("containers.conf")).env("CONTAINERS_STORAGE_CONF", at("storage.conf"));
         podman.env("CONTAINERS_REGISTRIES_CONF", at("registries.conf"));
+        // what its API takes in is left there
+        podman.env("TMPDIR", at("tmp"));
         podman
     }
 
@@ -52,7 +54,9 @@ impl Podman {
         if engine.answers() {
             return Ok(engine);
         }
-        fs::create_dir_all(self.folder.join("networks")).map_err(Trouble::at(self.folder.display()))?;
+        for name in ["networks", "tmp"] {
+            fs::create_dir_all(self.folder.join(name)).map_err(Trouble::at(self.folder.display()))?;
+        }
         let files = [
             ("containers.conf", self.containers()),
             ("storage.conf", self.storage()),
