@@ -15,6 +15,7 @@ pub mod home;
 pub mod marks;
 pub mod output;
 pub mod pc;
+pub mod ports;
 pub mod proc;
 pub mod random;
 pub mod site;
@@ -25,6 +26,7 @@ pub use muster_testkit::skip;
 
 pub use home::{Home, Running};
 pub use output::Output;
+pub use ports::{free_port, free_ports};
 pub use proc::Process;
 pub use random::Random;
 pub use site::Site;
@@ -34,21 +36,4 @@ pub use wait::{PATIENCE, wait_for, wait_until};
 #[must_use]
 pub fn full() -> bool {
     std::env::var("MUSTER_TEST_FULL").is_ok_and(|value| value == "1")
-}
-
-/// A TCP port on which nobody listens, below what Muster and the system give away by themselves: homes of tests that
-/// run at the same time know nothing of each other.
-///
-/// # Panics
-/// When there is none.
-#[must_use]
-pub fn free_port() -> u16 {
-    use std::sync::atomic::{AtomicU32, Ordering};
-    static GIVEN: AtomicU32 = AtomicU32::new(0);
-    let free = |_| {
-        let number = std::process::id().wrapping_mul(131).wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed));
-        let port = u16::try_from(10_000 + number % 9_000).unwrap_or(u16::MAX);
-        std::net::TcpListener::bind(("127.0.0.1", port)).is_ok().then_some(port)
-    };
-    (0..9_000).find_map(free).expect("a free port")
 }

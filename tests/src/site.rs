@@ -1,10 +1,10 @@
 //! A home with an engine and another host: where a service can be a process, a container or a remote process.
 
-use crate::binaries::{binaries, static_worker};
+use crate::binaries::static_worker;
 use crate::home::Home;
 use muster_testkit::host::{Host, Plan};
 use muster_testkit::{Engine, components, images, skip};
-use std::path::Path;
+use std::path::PathBuf;
 
 /// The label on everything that Muster makes at an engine: the environment's identity.
 const ENVIRONMENT: &str = "dev.muster.environment";
@@ -18,6 +18,7 @@ pub struct Site {
     pub engine: Engine,
     /// The host that its daemon can log in to.
     pub host: Host,
+    worker: PathBuf,
 }
 
 impl Site {
@@ -38,19 +39,14 @@ impl Site {
     pub fn of(suite: &str, engine: Engine, plan: Plan) -> Option<Self> {
         let sshd = components::sshd(suite)?;
         let host = Host::make(&sshd, plan).map_err(|error| error.to_string());
-        let host = host.and_then(|host| static_worker().map(|_| host));
-        match host {
-            Ok(host) => {
-                let mut home = Home::new();
-                home.set("DOCKER_HOST", &engine.address());
-                home.set("MUSTER_SSH_CONFIG", &host.config().display().to_string());
-                Some(Self { home, engine, host })
-            }
-            Err(reason) => {
-                skip(suite, &reason);
-                None
-            }
-        }
+        let made = host.and_then(|host| {
+            let mut home = Home::new();
+            home.set("DOCKER_HOST", &engine.address());
+            home.set("MUSTER_SSH_CONFIG", &host.config().display().to_string());
+            let worker = copy_of_worker(&home)?;
+            Ok(Self { home, engine, host, worker })
+        });
+        made.map_err(|reason| skip(suite, &reason)).ok()
     }
 
     /// The three variants of one worker, lines of a service in the stack file: the same words in each.
@@ -72,13 +68,13 @@ impl Site {
     /// The beginning of the static worker's command line, the same in a container and on the host.
     #[must_use]
     pub fn static_line(&self) -> String {
-        format!("{} {}", self.static_worker().display(), self.home.marks_dir().display())
+        format!("{} {}", self.worker.display(), self.home.marks_dir().display())
     }
 
     /// The mounts of a container that runs the worker, as a list's items.
     #[must_use]
     pub fn mounts(&self) -> String {
-        let (worker, marks) = (self.static_worker().display(), self.home.marks_dir());
+        let (worker, marks) = (self.worker.display(), self.home.marks_dir());
         let marks = marks.display();
         format!("\"{worker}:{worker}:ro\", \"{marks}:{marks}\"")
     }
@@ -94,8 +90,11 @@ impl Site {
         let of = |name: String| self.engine.labelled(&format!("{ENVIRONMENT}={name}")).expect("the engine answers");
         names.flat_map(of).collect()
     }
+}
 
-    fn static_worker(&self) -> &'static Path {
-        static_worker().unwrap_or(&binaries().worker)
-    }
+/// The static worker, where every user may run it: the folder it was built in may be closed to others.
+fn copy_of_worker(home: &Home) -> Result<PathBuf, String> {
+    let copy = home.root().join("e2e-worker");
+    std::fs::copy(static_worker()?, &copy).map_err(|error| format!("copying the static worker: {error}"))?;
+    Ok(copy)
 }

@@ -71,13 +71,18 @@ pub fn build(engine: &Engine, name: &str, files: &[(&str, &[u8])]) -> Result<()>
 fn import(engine: &Engine) -> Result<()> {
     let root = tempfile::tempdir().map_err(Trouble::at("a folder"))?;
     fill(root.path())?;
-    let layer = tar(root.path())?;
+    import_root(engine, BUSYBOX, root.path())
+}
+
+/// Makes an image of a folder that is its root.
+pub(crate) fn import_root(engine: &Engine, name: &str, root: &Path) -> Result<()> {
+    let layer = tar(root)?;
     let change = crate::engine::encode("ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     let command = crate::engine::encode("CMD [\"sh\"]");
     // the tag within `repo`, as Docker's client has it: Podman does not look at `tag` here
-    let path = format!("/images/create?fromSrc=-&repo={BUSYBOX}&changes={change}&changes={command}");
+    let path = format!("/images/create?fromSrc=-&repo={name}&changes={change}&changes={command}");
     let answer = engine.done("POST", &path, Some(("application/x-tar", &layer)))?;
-    if engine.has_image(BUSYBOX) { Ok(()) } else { Err(Trouble::new(format!("importing: {}", answer.text()))) }
+    if engine.has_image(name) { Ok(()) } else { Err(Trouble::new(format!("importing `{name}`: {}", answer.text()))) }
 }
 
 /// Makes a root file system of busybox in a folder; namespaced hosts may use it too.

@@ -21,6 +21,7 @@ pub mod http;
 pub mod images;
 pub mod namespace;
 pub mod podman;
+pub mod postgres;
 pub mod services;
 
 pub use components::skip;

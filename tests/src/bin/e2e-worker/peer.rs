@@ -1,7 +1,8 @@
 //! A service that calls others: over HTTP, or PostgreSQL's protocol, at the addresses that its environment gives it.
 //!
-//! `GET /hello/NONCE` answers `NAME NONCE`. `GET /call/PEER/NONCE` asks the service whose address is in `PEER_<PEER>` for
-//! the same and passes its answer on; an address `pg:host:port` is asked by SQL.
+//! `GET /hello/NONCE` answers `NAME NONCE HOST`, where HOST is the machine's name as this process sees it: it says where
+//! it runs. `GET /call/PEER/NONCE` asks the service whose address is in `PEER_<PEER>` for the same, and passes on
+//! `ANSWER at ADDRESS`. An address `pg:host:port` is that of a PostgreSQL server and is asked by SQL, for both.
 
 use crate::marks::Marks;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -30,8 +31,12 @@ pub(crate) fn serve(bind: &str, port: &str, marks: &Marks) {
 }
 
 /// Asks once and prints the answer; a code.
-pub(crate) fn ask(address: &str, path: &str) -> u8 {
-    match get(address, path) {
+pub(crate) fn ask(address: &str, path: &str, marks: &Marks) -> u8 {
+    let answer = match address.strip_prefix("pg:") {
+        Some(address) => by_sql(address, path, marks),
+        None => get(address, path),
+    };
+    match answer {
         Ok(answer) => {
             println!("{answer}");
             0
@@ -55,7 +60,7 @@ fn answer(mut stream: TcpStream, name: &str) -> io::Result<()> {
     let path = first.split(' ').nth(1).unwrap_or_default();
     let words: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     let (status, body) = match words.as_slice() {
-        ["hello", nonce] => ("200 OK", format!("{name} {nonce}")),
+        ["hello", nonce] => ("200 OK", format!("{name} {nonce} {}", host())),
         ["call", peer, nonce] => match call(peer, nonce) {
             Ok(answer) => ("200 OK", answer),
             Err(error) => ("502 Bad Gateway", format!("{name} cannot call {peer}: {error}")),
@@ -70,10 +75,41 @@ fn call(peer: &str, nonce: &str) -> io::Result<String> {
     let variable = format!("PEER_{}", peer.to_uppercase());
     let address = std::env::var(&variable).map_err(|_| io::Error::other(format!("{variable} is not set")))?;
     let answer = match address.strip_prefix("pg:") {
-        Some(address) => select(address, nonce),
+        Some(address) => select(address, &greeting(nonce)),
         None => get(&address, &format!("/hello/{nonce}")),
     };
-    answer.map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))
+    match answer {
+        Ok(answer) => Ok(format!("{answer} at {address}")),
+        Err(error) => Err(io::Error::new(error.kind(), format!("{address}: {error}"))),
+    }
+}
+
+/// The machine's name, which is a container's own and a namespaced host's own.
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// What a PostgreSQL server is asked: its name is `cluster_name`.
+fn greeting(nonce: &str) -> String {
+    let host = "trim(pg_read_file('/proc/sys/kernel/hostname'), E'\\n')";
+    format!("SELECT concat_ws(' ', current_setting('cluster_name'), '{nonce}', {host})")
+}
+
+/// The same questions to a PostgreSQL server. To call a peer it runs a program, which has the server's environment.
+fn by_sql(address: &str, path: &str, marks: &Marks) -> io::Result<String> {
+    let words: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    match words.as_slice() {
+        ["hello", nonce] => select(address, &greeting(nonce)),
+        ["call", peer, nonce] => {
+            let program = std::env::current_exe()?;
+            let (program, folder, name) = (program.display(), marks.folder.display(), &marks.name);
+            let peer = format!("$PEER_{}", peer.to_uppercase());
+            let run = format!("a=$({program} {folder} {name}.call ask {peer} /hello/{nonce} 2>&1); echo $a at {peer}");
+            let copy = format!("CREATE TEMP TABLE said (what text); COPY said FROM PROGRAM '{run}'");
+            select(address, &format!("{copy}; SELECT what FROM said"))
+        }
+        _ => Err(io::Error::other(format!("not asked by SQL: {path}"))),
+    }
 }
 
 fn connect(address: &str) -> io::Result<TcpStream> {
@@ -94,13 +130,13 @@ fn get(address: &str, path: &str) -> io::Result<String> {
     Err(io::Error::other(body.to_owned()))
 }
 
-/// One row of one column, by PostgreSQL's simple query protocol (version 3, where the server trusts who connects).
-fn select(address: &str, nonce: &str) -> io::Result<String> {
+/// The last row, of one column, by PostgreSQL's simple query protocol (version 3, where the server trusts who connects).
+fn select(address: &str, query: &str) -> io::Result<String> {
     let mut stream = connect(address)?;
     let mut start = vec![0, 3, 0, 0];
     start.extend(b"user\0postgres\0database\0postgres\0\0");
     send(&mut stream, None, &start)?;
-    let query = format!("select current_setting('cluster_name') || ' ' || '{nonce}'\0");
+    let query = format!("{query}\0");
     let mut row = None;
     let mut asked = false;
     loop {
