@@ -168,7 +168,9 @@ impl Namespace {
         lines.push(format!("mkdir -p {folder}/var-tmp; chmod 1777 {folder}/var-tmp"));
         lines.push(format!("mount --bind {folder}/var-tmp /var/tmp"));
         if let Some(machine) = &self.machine {
-            let fake = format!("#!/bin/sh\ncase \"$*\" in *m*) echo {machine};; *) echo Linux;; esac\n");
+            let fake = format!(
+                "#!/bin/sh\ncase \"$*\" in -sm) echo Linux {machine};; -m) echo {machine};; *) echo Linux;; esac\n"
+            );
             lines.push(format!("printf %s '{fake}' > {folder}/uname; chmod 755 {folder}/uname"));
             lines.push(format!("mount --bind {folder}/uname $(readlink -f /usr/bin/uname)"));
         }
