@@ -371,9 +371,13 @@ impl Engine {
             if let Some(runtime) = runtime {
                 let removed = runtime.remove_data(id).await;
                 removed.map_err(|error| {
-                    let text = format!("cannot remove the data of `{}`: {error}", id.name);
+                    let why = match error {
+                        RuntimeError::Unavailable { reason, .. } => reason,
+                        other => other.to_string(),
+                    };
+                    let text = format!("cannot remove the data of `{}`: {why}", id.name);
                     ErrorDocument::new("runtime::failed", 1, text)
-                        .help("make its engine or host reachable, and try again")
+                        .help("put that right, and run `muster down --data` again")
                 })?;
             }
         }

@@ -16,6 +16,16 @@ pub(super) struct Listed {
     pub(super) id: String,
     #[serde(rename = "Labels", default)]
     pub(super) labels: Option<HashMap<String, String>>,
+    #[serde(rename = "Names", default)]
+    names: Option<Vec<String>>,
+}
+
+impl Listed {
+    /// Its name as people type it, without the slash that engines put before it; else its id.
+    pub(super) fn name(&self) -> &str {
+        let first = self.names.as_deref().unwrap_or_default().first();
+        first.map_or(self.id.as_str(), |name| name.trim_start_matches('/'))
+    }
 }
 
 /// Containers, running or not, by label.

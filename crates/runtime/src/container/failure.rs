@@ -30,7 +30,7 @@ pub(super) fn name_taken(name: &str, theirs: Option<&RunId>, trouble: &Trouble) 
     };
     let reason = format!(
         "the container's name `{name}` is taken: {whose}; remove it with `docker rm -f {name}`, or set another \
-         `container.name` ({trouble})"
+         `container_name` ({trouble})"
     );
     permanent(reason, ENGINE_REFUSED)
 }
@@ -92,6 +92,9 @@ fn program(message: &str, container: &ContainerRun) -> String {
 pub(super) fn of_pull(image: &str, trouble: Trouble) -> StartError {
     let Trouble::Refused { message, .. } = &trouble else { return trouble.start() };
     let low = message.to_lowercase();
+    if trouble.is_disk_full() {
+        return trouble.start();
+    }
     let any = |words: &[&str]| words.iter().any(|word| low.contains(word));
     let what = if any(&["unauthorized", "authentication required", "denied", "forbidden"]) {
         "the registry refuses it; it may be private: `docker login`, then `docker pull` once, or it does not exist"
@@ -109,7 +112,7 @@ pub(super) fn of_pull(image: &str, trouble: Trouble) -> StartError {
         "proxyconnect",
         "pinging container registry",
     ]) {
-        "the registry cannot be reached; check the network, or make the image here and set `pull: never`"
+        "the registry cannot be reached; check the network, or make the image here and set `pull_policy: never`"
     } else {
         "the pull failed"
     };

@@ -33,7 +33,7 @@ impl Images<'_> {
         match container.pull {
             PullPolicy::Never => {
                 let reason = format!(
-                    "image `{}` is not there, and `pull: never` says to leave it at that: `docker images` lists what is",
+                    "image `{}` is not there, and `pull_policy: never` says to leave it at that: `docker images` lists what is",
                     container.image
                 );
                 Err(StartError::Permanent { reason, code: ENGINE_REFUSED })

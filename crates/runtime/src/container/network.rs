@@ -162,15 +162,27 @@ pub(super) async fn remove_volumes(client: &Client, owner: &Owner, of: &Environm
         match removed.await.map_err(Trouble::from) {
             Ok(()) => {}
             Err(trouble) if trouble.is_missing() => {}
-            Err(trouble) if trouble.is_conflict() => {
-                let message = format!(
-                    "volume `{0}` is in use: `docker ps -a --filter volume={0}` lists the containers that hold it",
-                    volume.name
-                );
-                return Err(Trouble::Refused { status: 409, message });
-            }
+            Err(trouble) if trouble.is_conflict() => return Err(in_use(client, &volume.name).await),
             Err(trouble) => return Err(trouble),
         }
     }
     Ok(())
+}
+
+/// Who holds a volume that cannot be removed.
+async fn in_use(client: &Client, volume: &str) -> Trouble {
+    let holders = api::list(client, &HashMap::from([("volume".to_owned(), vec![volume.to_owned()])])).await;
+    let names: Vec<String> = holders.iter().flatten().map(|holder| holder.name().to_owned()).collect();
+    let message = if names.is_empty() {
+        format!(
+            "volume `{volume}` is in use: `docker ps -a --filter volume={volume}` lists the containers that hold it"
+        )
+    } else {
+        format!(
+            "volume `{volume}` is in use by `{}`: `docker rm -f {}` removes that",
+            names.join("`, `"),
+            names.join(" ")
+        )
+    };
+    Trouble::Refused { status: 409, message }
 }

@@ -34,6 +34,11 @@ impl Trouble {
         matches!(self, Self::Refused { status: 409, .. })
     }
 
+    /// The engine could not write.
+    pub(super) fn is_disk_full(&self) -> bool {
+        matches!(self, Self::Refused { message, .. } if message.contains("no space left on device"))
+    }
+
     /// For a request about a run.
     pub(super) fn about(self, run: &RunId) -> RuntimeError {
         match self {
@@ -44,6 +49,13 @@ impl Trouble {
 
     /// For a start that cannot go on, where no better reason is known.
     pub(super) fn start(self) -> StartError {
+        if self.is_disk_full() {
+            // what takes the space may go
+            return StartError::Transient(format!(
+                "no space left on the engine's disk: `docker system df` shows what takes it, `docker system prune` \
+                 removes what nobody uses ({self})"
+            ));
+        }
         match self {
             Self::Unreachable(reason) => StartError::Transient(reason),
             // the engine's own trouble may pass, what is wrong with the request does not
