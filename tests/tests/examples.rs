@@ -1,7 +1,7 @@
 //! The examples of this repository run as they are.
 
 use muster_e2e::kit::components;
-use muster_e2e::{Home, free_port};
+use muster_e2e::{Home, free_ports};
 use std::path::Path;
 
 #[test]
@@ -14,7 +14,7 @@ fn the_social_platform_runs_as_its_author_meant() {
     // its ports are its own here: other tests run at the same time
     home.stack(&text.replacen(
         "name: social-platform\n",
-        &format!("name: social-platform\nports: {{ base: {} }}\n", free_port()),
+        &format!("name: social-platform\nports: {{ base: {} }}\n", free_ports(10)),
         1,
     ));
     home.muster(&["up", "-d"]).ok();
@@ -48,6 +48,7 @@ fn the_social_platform_runs_as_its_author_meant() {
     ] {
         muster_e2e::wait_until(said, || home.muster(&["logs", "--raw", name]).stdout.contains(said));
     }
+    println!("{}", home.muster(&["status"]).stdout);
     // the order of the graph: nobody before those it needs
     let started = |name: &str| home.service(name)["started_at"].as_str().map(str::to_owned).unwrap_or_default();
     assert!(started("database") < started("cache") && started("cache") < started("api-gateway"));

@@ -5,6 +5,7 @@ use crate::{Engine, Result, Trouble};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// dockerd starts a containerd and asks the kernel for everything it may use.
@@ -46,6 +47,12 @@ impl Dockerd {
         Engine { socket: self.folder.join("docker.sock") }
     }
 
+    /// Where it keeps images and containers.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
     /// Starts it, unless it answers, and waits until it does.
     ///
     /// # Errors
@@ -60,7 +67,7 @@ impl Dockerd {
         // not the machine's: what it says there is not meant for us
         fs::write(at("daemon.json"), "{}\n").map_err(Trouble::at("daemon.json"))?;
         let mut dockerd = Command::new("dockerd");
-        dockerd.arg("--config-file").arg(at("daemon.json")).arg("--data-root").arg(at("data"));
+        dockerd.arg("--config-file").arg(at("daemon.json")).arg("--data-root").arg(self.data());
         dockerd.arg("--exec-root").arg(at("exec")).arg("--pidfile").arg(at("docker.pid"));
         dockerd.args(["--host", &engine.address(), "--log-level", "warn"]);
         if let Networks::Beside { bridge, address } = &self.networks {
@@ -115,13 +122,33 @@ impl PrivateDocker {
     /// # Errors
     /// When this user cannot, or it does not come up.
     pub fn start() -> Result<Self> {
+        Self::make(None)
+    }
+
+    /// One whose disk has so many bytes.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn with_disk(bytes: u64) -> Result<Self> {
+        Self::make(Some(bytes))
+    }
+
+    fn make(disk: Option<u64>) -> Result<Self> {
+        static MADE: AtomicU32 = AtomicU32::new(0);
         let folder = tempfile::Builder::new().prefix("mpd-").tempdir_in("/tmp").map_err(Trouble::at("a folder"))?;
-        let number = std::process::id() % 60_000;
+        let number = std::process::id().wrapping_mul(4).wrapping_add(MADE.fetch_add(1, Ordering::Relaxed)) % 12_800;
         let networks = Networks::Beside {
             bridge: format!("mpd{number}"),
-            address: format!("10.{}.{}.1/24", 200 + number / 256 % 50, number % 256),
+            // namespaced hosts have 10.218.0.0/16
+            address: format!("10.{}.{}.1/24", 150 + number / 256, number % 256),
         };
         let dockerd = Dockerd::below(&folder.path().join("d"), networks);
+        if let Some(bytes) = disk {
+            let data = dockerd.data();
+            fs::create_dir_all(&data).map_err(Trouble::at(data.display()))?;
+            let options = format!("size={bytes}");
+            crate::services::succeed(Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(data))?;
+        }
         let private = Self { dockerd, _folder: folder };
         crate::images::ensure(&private.dockerd.start()?)?;
         Ok(private)

@@ -3,7 +3,10 @@
 #[cfg(feature = "places")]
 mod containers;
 mod daemon;
+#[cfg(feature = "places")]
+mod engines;
 mod files;
 #[cfg(feature = "places")]
 mod hosts;
 mod services;
+mod small;

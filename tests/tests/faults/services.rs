@@ -1,9 +1,9 @@
 //! Services that cannot start, do not end, write too much, or find their port taken.
 
+use crate::small::Small;
 use muster_e2e::{Home, flood, free_port, full, skip, wait_until};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
 /// One service beside a good one; `up` fails for it, says `words`, and keeps the other.
 fn fails(service: &str, words: &[&str]) -> (Home, Value) {
@@ -120,28 +120,6 @@ fn a_port_that_a_stranger_holds() {
     assert!(home.events("web", "start").is_empty(), "nothing was started beside it");
     drop(stranger);
     home.muster(&["up", "-d"]).ok();
-}
-
-/// A small file system on a folder; gone when it is dropped.
-struct Small(PathBuf);
-
-impl Small {
-    fn mount(folder: &Path, size: &str) -> Option<Self> {
-        let options = format!("size={size},mode=700");
-        let mut command = Command::new("mount");
-        command.args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder);
-        command.output().is_ok_and(|output| output.status.success()).then(|| Self(folder.to_owned()))
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).output();
-        // the home could not remove what was mounted upon
-        if let Some(root) = self.0.parent() {
-            let _ = std::fs::remove_dir_all(root);
-        }
-    }
 }
 
 #[test]
