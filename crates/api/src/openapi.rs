@@ -94,6 +94,7 @@ fn schemas() -> Value {
         engine::EventDocument,
         engine::WaitRequest,
         engine::Progress,
+        engine::BuildProgress,
         engine::LogQuery,
         engine::LogLine,
         engine::PortsDocument,

@@ -90,7 +90,7 @@ fn dispatch(mut context: Context, command: Command) -> Outcome {
         Command::Exec(c) => block_on(c.run(&context))?,
         Command::Attach(c) => block_on(c.run(&context))?,
         Command::Run(c) => c.run(&context),
-        Command::Build(c) => block_on(c.run(&context))?,
+        Command::Build(c) => block_on(c.run(&mut context))?,
         Command::Watch(c) => block_on(c.run(&context))?,
         Command::Config(c) => c.run(&mut context),
         Command::Validate(c) => c.run(&mut context),

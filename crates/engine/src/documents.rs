@@ -48,7 +48,7 @@ pub struct UpRequest {
     pub recreate: bool,
 }
 
-/// `down`, `start`, `stop`, `restart`, `forget`, `build`, `signal`: something selected.
+/// `down`, `start`, `stop`, `restart`, `forget`, `signal`: something selected.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct SelectRequest {
@@ -566,10 +566,28 @@ pub struct BuildResult {
     pub service: String,
     /// `built`, `up_to_date`, `none` (it has no build step) or `failed`.
     pub result: String,
+    /// `build::failed`, where it failed.
+    #[serde(default)]
+    pub code: Option<String>,
     /// Why it failed.
     pub reason: Option<String>,
     /// How long it took, in milliseconds.
     pub took_ms: u64,
+}
+
+/// One line of the answer to a build; `done` is the last.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum BuildProgress {
+    /// A line that a builder or a build step wrote.
+    Said {
+        /// The service.
+        service: String,
+        /// The line.
+        text: String,
+    },
+    /// What came of it.
+    Done(BuildDocument),
 }
 
 /// An error, on standard error or as the body of an answer: `muster.error.v1`.

@@ -1,8 +1,8 @@
 //! The engine: environments by identity, and everything that can be asked of them.
 
 use crate::documents::{
-    AcceptedDocument, BuildDocument, CommandContext, EnvironmentDocument, ErrorDocument, InfoDocument, PlanDocument,
-    SelectRequest, UpRequest,
+    AcceptedDocument, CommandContext, EnvironmentDocument, ErrorDocument, InfoDocument, PlanDocument, SelectRequest,
+    UpRequest,
 };
 use crate::drivers;
 use crate::environment::{self, Actor, EnvironmentRecord, Handle, Message, Seed};
@@ -185,7 +185,7 @@ impl Engine {
     }
 
     /// The handle for a request's environment: made when it is new.
-    async fn of_request(&self, request: &UpRequest) -> Handle {
+    pub(crate) async fn of_request(&self, request: &UpRequest) -> Handle {
         self.inner.shared.touch();
         let id = environment_id(&request.stack);
         if let Some(handle) = self.handle(&id) {
@@ -305,16 +305,6 @@ impl Engine {
         handle.ask(|answer| Message::Signal(targets, signal, answer)).await
     }
 
-    /// Runs the build steps of what is selected.
-    ///
-    /// # Errors
-    /// No such environment or service; a build that fails is a result, not an error.
-    pub async fn build(&self, id: &EnvironmentId, request: SelectRequest) -> Result<BuildDocument, ErrorDocument> {
-        let handle = self.known(id)?;
-        let targets = select(&handle.now(), request.select.as_deref())?;
-        handle.ask(|answer| Message::Build(targets, answer)).await
-    }
-
     /// Variables and folder of one service, for a command that runs in its place.
     ///
     /// # Errors
@@ -384,7 +374,7 @@ impl Engine {
         remove_folder(&self.inner.shared.paths.data(id))
     }
 
-    async fn close(&self, id: &EnvironmentId) {
+    pub(crate) async fn close(&self, id: &EnvironmentId) {
         let handle = self.inner.environments.write().unwrap_or_else(PoisonError::into_inner).remove(id);
         if let Some(handle) = handle {
             let (sender, receiver) = oneshot::channel();

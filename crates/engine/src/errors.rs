@@ -5,13 +5,14 @@ use muster_core::Denial;
 use muster_spec::SelectorError;
 
 /// Every code that this crate gives, with one line about it.
-pub const CODES: [(&str, &str); 21] = [
+pub const CODES: [(&str, &str); 22] = [
     ("selector::unknown", "no service, group, alias or profile has the name"),
     ("selector::syntax", "the text is not a selector"),
     ("selector::one", "the command takes one instance, the selector chose another number"),
     ("environment::unknown", "the environment was never brought up here"),
     ("environment::running", "the environment still runs; it must be down first"),
     ("environment::files", "the folders of an environment could not be removed"),
+    ("build::failed", "a build step ended with an error, or an image could not be built"),
     ("resolve::inputs", "the `inputs` of a job or build cannot be read"),
     ("stack::cycle", "services need one another in a circle"),
     ("command::needed", "something that runs needs what should stop"),

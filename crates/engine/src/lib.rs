@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod builds;
 mod clock;
 mod crash;
 pub mod documents;

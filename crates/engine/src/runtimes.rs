@@ -57,18 +57,23 @@ impl Runtimes {
     /// The driver of a kind for an environment, when there is one here.
     #[must_use]
     pub fn get(&self, kind: RuntimeKind, of: &EnvironmentId) -> Option<Arc<dyn Runtime>> {
+        let settings = self.known().settings.get(of).cloned().unwrap_or_default();
+        self.settled(kind, &settings)
+    }
+
+    /// The driver of a kind for these settings, whichever environment asks.
+    pub(crate) fn settled(&self, kind: RuntimeKind, settings: &Settings) -> Option<Arc<dyn Runtime>> {
         match kind {
             RuntimeKind::Process => Some(Arc::clone(&self.process)),
             RuntimeKind::External => Some(Arc::clone(&self.external) as Arc<dyn Runtime>),
             RuntimeKind::Container | RuntimeKind::Remote => {
                 let mut known = self.known();
-                let settings = known.settings.get(of).cloned().unwrap_or_default();
-                let same = known.made.iter().find(|(made, with, _)| *made == kind && *with == settings);
+                let same = known.made.iter().find(|(made, with, _)| *made == kind && **with == *settings);
                 if let Some((_, _, runtime)) = same {
                     return Some(Arc::clone(runtime));
                 }
-                let runtime = (self.factory)(kind, &settings)?;
-                known.made.push((kind, settings, Arc::clone(&runtime)));
+                let runtime = (self.factory)(kind, settings)?;
+                known.made.push((kind, Arc::new(settings.clone()), Arc::clone(&runtime)));
                 Some(runtime)
             }
             RuntimeKind::Mock => None,

@@ -17,6 +17,7 @@ fn spec(image: &str, script: &str) -> InstanceSpec {
     let container = ContainerRun {
         image: image.to_owned(),
         build: None,
+        as_built: false,
         pull: PullPolicy::Never,
         entrypoint: Some(["/bin/sh", "-c", script].map(str::to_owned).to_vec()),
         command: None,

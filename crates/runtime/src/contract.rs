@@ -320,6 +320,20 @@ pub struct Inspect {
     pub image: Option<String>,
 }
 
+/// What the build of a run's image came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Built {
+    /// It was built now.
+    Now,
+    /// It had been built of the same before.
+    Before,
+    /// The run has no image that is built.
+    Nothing,
+}
+
+/// Where a builder's output goes beside the log: pieces of text as they come.
+pub type Heard = tokio::sync::mpsc::Sender<Vec<u8>>;
+
 /// A driver. All of it may be called from many tasks at once; every call is idempotent where its name allows it.
 pub trait Runtime: Send + Sync + 'static {
     /// Which kind it drives.
@@ -334,6 +348,19 @@ pub trait Runtime: Send + Sync + 'static {
     /// Starts a run. Idempotent by the run's id: a second call gives the handle of the first.
     /// Dropping the future leaves either no run or one that [`Runtime::recover`] finds.
     fn start<'a>(&'a self, run: &'a RunId, spec: &'a InstanceSpec) -> BoxFuture<'a, Result<Handle, StartError>>;
+
+    /// What of a start can take long and can be given up: an image is pulled, or built unless it was built of the same.
+    /// What is said meanwhile goes into the run's log, and to `heard` for as long as somebody listens there. A start does it
+    /// itself where it was not done. Dropping the future ends it.
+    fn prepare<'a>(
+        &'a self,
+        run: &'a RunId,
+        spec: &'a InstanceSpec,
+        heard: Option<Heard>,
+    ) -> BoxFuture<'a, Result<Built, StartError>> {
+        let _nothing_to_prepare_here = (run, spec, heard);
+        Box::pin(std::future::ready(Ok(Built::Nothing)))
+    }
 
     /// Finds out what became of a run, without touching it.
     fn recover<'a>(&'a self, run: &'a RunId, known: Option<&'a Handle>) -> BoxFuture<'a, Found>;

@@ -25,8 +25,9 @@ mod sys;
 
 pub use container::{ContainerConfig, ContainerRuntime};
 pub use contract::{
-    Capabilities, Capability, Exec, ExecEvent, ExecInput, ExitRecord, FarProcess, Found, FoundRun, Handle, Inspect,
-    Known, LogChunk, Problem, Runtime, RuntimeError, RuntimeEvent, StartError, Terminal, TerminalSize, Usage,
+    Built, Capabilities, Capability, Exec, ExecEvent, ExecInput, ExitRecord, FarProcess, Found, FoundRun, Handle,
+    Heard, Inspect, Known, LogChunk, Problem, Runtime, RuntimeError, RuntimeEvent, StartError, Terminal, TerminalSize,
+    Usage,
 };
 pub use fake::{FakeRuntime, Script, World};
 pub use mirror::Mirror;

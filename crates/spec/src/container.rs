@@ -35,6 +35,9 @@ pub struct ContainerRun {
     pub image: String,
     /// How the image is built.
     pub build: Option<ImageBuild>,
+    /// An image that was built and is there is taken as it is: a restart is no build. No part of what runs.
+    #[serde(skip)]
+    pub as_built: bool,
     /// When the image is pulled.
     pub pull: PullPolicy,
     /// In place of the image's entrypoint; empty takes it away.

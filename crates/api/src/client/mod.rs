@@ -21,7 +21,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use muster_engine::documents::{
-    AcceptedDocument, BuildDocument, CommandContext, ErrorDocument, EventDocument, ExecRequest, GraphDocument,
+    AcceptedDocument, BuildProgress, CommandContext, ErrorDocument, EventDocument, ExecRequest, GraphDocument,
     HealthDocument, InfoDocument, LogLine, LogQuery, PlanDocument, PortsDocument, Progress, SelectRequest,
     StatusDocument, UpRequest, WaitRequest, WayDocument, WhyDocument,
 };
@@ -149,7 +149,15 @@ impl Client {
     }
 
     async fn lines<T: DeserializeOwned>(&self, request: Request<Full<Bytes>>) -> Result<Lines<T>, ClientError> {
-        let response = self.again(Repeat::Always, async || self.send(request.clone()).await).await?;
+        self.lines_of(Repeat::Always, request).await
+    }
+
+    async fn lines_of<T: DeserializeOwned>(
+        &self,
+        repeat: Repeat,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Lines<T>, ClientError> {
+        let response = self.again(repeat, async || self.send(request.clone()).await).await?;
         Ok(Lines::new(response.into_body(), self.socket.clone()))
     }
 
@@ -207,12 +215,12 @@ impl Client {
         self.post(verb.repeat(), &format!("/v1/environments/{id}/{}", verb.as_str()), body).await
     }
 
-    /// Runs build steps.
+    /// Build steps and images. Not repeated: what a dying daemon was building is given up.
     ///
     /// # Errors
     /// [`ClientError`], as every call.
-    pub async fn build(&self, id: &EnvironmentId, body: &SelectRequest) -> Result<BuildDocument, ClientError> {
-        self.post(Repeat::Unread, &format!("/v1/environments/{id}/build"), body).await
+    pub async fn build(&self, body: &UpRequest) -> Result<Lines<BuildProgress>, ClientError> {
+        self.lines_of(Repeat::Unread, request(Method::POST, "/v1/build", encode(body)?)?).await
     }
 
     /// Process truth.

@@ -32,7 +32,6 @@ pub(crate) fn router(app: App) -> Router {
         .route("/restart", post(restart))
         .route("/forget", post(forget))
         .route("/signal", post(signal))
-        .route("/build", post(build))
         .route("/status", get(status))
         .route("/health", get(health))
         .route("/why", get(why))
@@ -54,6 +53,7 @@ pub(crate) fn router(app: App) -> Router {
         .nest("/v1/environments/{id}", environment)
         .route("/v1/up", post(up))
         .route("/v1/plan", post(plan))
+        .route("/v1/build", post(build))
         .route("/v1/daemon/stop", post(stop_daemon))
         .route("/v1/daemon/upgrade", post(upgrade_daemon))
         .fallback(unknown)
@@ -110,6 +110,11 @@ async fn plan(State(app): State<App>, body: Body<UpRequest>) -> Answer {
     ok(&app.engine.plan(body?.0).await?)
 }
 
+async fn build(State(app): State<App>, headers: HeaderMap, body: Body<UpRequest>) -> Answer {
+    let stream = app.engine.build(body?.0).await?;
+    Ok(streams::answer(streams::plain(stream), &headers))
+}
+
 macro_rules! commands {
     ($($name:ident),*) => {$(
         async fn $name(State(app): State<App>, Path(id): Path<String>, body: Body<SelectRequest>) -> Answer {
@@ -117,7 +122,7 @@ macro_rules! commands {
         }
     )*};
 }
-commands!(down, start, stop, restart, forget, signal, build);
+commands!(down, start, stop, restart, forget, signal);
 
 async fn status(State(app): State<App>, Path(id): Path<String>, query: Asked<ReadQuery>) -> Answer {
     let query = query?.0;

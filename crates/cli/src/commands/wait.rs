@@ -1,5 +1,8 @@
 //! Waiting for a target, with a line per service that gets there or does not.
 
+mod before;
+
+use self::before::Before;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome as Ended};
 use crate::render::{progress, status::instance};
@@ -83,9 +86,21 @@ impl<'a> Waiting<'a> {
 
     /// Until the outcome, with progress on standard error.
     pub(crate) async fn outcome(&mut self, started: Instant) -> Result<Outcome, Failure> {
+        let shown: &[String] = if self.request.until == WaitUntil::Ready { &self.request.instances } else { &[] };
+        let mut before = Before::new(self.context, &self.id, shown);
         loop {
-            match self.next().await? {
-                Progress::Event(event) => self.tell(&event, started),
+            let progress = tokio::select! {
+                progress = self.next() => progress?,
+                line = before.next() => {
+                    self.context.note(&line);
+                    continue;
+                }
+            };
+            match progress {
+                Progress::Event(event) => {
+                    before.hear(&event);
+                    self.tell(&event, started);
+                }
                 Progress::Outcome(outcome) => return Ok(outcome),
             }
         }

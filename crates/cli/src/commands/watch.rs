@@ -8,11 +8,11 @@ use self::rules::Rule;
 use crate::cli::Selection;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
-use crate::files::{self, Wanted};
+use crate::files::Wanted;
 use clap::Args;
 use muster_api::client::Verb;
 use muster_api::{Client, exit};
-use muster_engine::documents::SelectRequest;
+use muster_engine::documents::{SelectRequest, UpRequest};
 use muster_spec::{CommandSpec, EnvironmentId, Selector, WatchAction};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -33,18 +33,18 @@ pub(crate) struct Watch {
 impl Watch {
     /// Runs the command.
     pub(crate) async fn run(self, context: &Context) -> Outcome {
-        let read = files::read(context, &Wanted::default())?;
-        let stack = read.loaded.stack;
+        let request = super::up::request(context, &Wanted::default(), false)?;
+        let stack = &request.stack;
         let selector = match self.selection.text() {
             Some(text) => text
                 .parse::<Selector>()
                 .map_err(|e| Failure::usage(e.to_string(), "`muster status` lists the services"))?,
             None => Selector::all(),
         };
-        let chosen = selector.services(&stack).map_err(|error| {
+        let chosen = selector.services(stack).map_err(|error| {
             Failure::new("cli::not_found", exit::NOT_FOUND, error.to_string(), "`muster status` lists the services")
         })?;
-        let rules = rules::of(&stack, &chosen)?;
+        let rules = rules::of(stack, &chosen)?;
         if rules.is_empty() {
             let help = "give a service `watch: [{ paths: [\"src/**\"], do: restart }]`";
             return Err(Failure::usage("no selected service has a `watch` rule", help));
@@ -59,6 +59,7 @@ impl Watch {
             crate::human::count(watched.folders(), "folder"),
             crate::human::count(services.len(), "service"),
         ));
+        let actor = Actor { context, client: &client, id, request: &request };
         let end = tokio::signal::ctrl_c();
         tokio::pin!(end);
         loop {
@@ -69,7 +70,7 @@ impl Watch {
             for (rule, path) in due(&rules, &stack.root, &changed) {
                 let shown = path.strip_prefix(&stack.root).unwrap_or(path).display();
                 context.note(&format!("{}: {shown} changed", rule.service));
-                if let Err(failure) = act(context, &client, &id, rule, &stack.root).await {
+                if let Err(failure) = actor.act(rule).await {
                     // the next change may be the repair
                     failure.report(&context.terminal, context.global.json);
                 }
@@ -84,30 +85,45 @@ fn due<'a>(rules: &'a [Rule], root: &Path, changed: &'a BTreeSet<PathBuf>) -> Ve
     rules.iter().filter_map(|rule| first(rule).map(|path| (rule, path.as_path()))).collect()
 }
 
-async fn act(context: &Context, client: &Client, id: &EnvironmentId, rule: &Rule, root: &Path) -> Result<(), Failure> {
-    let request = SelectRequest { select: Some(rule.service.clone()), ..SelectRequest::default() };
-    match &rule.action {
-        WatchAction::Restart => {
-            client.command(id, Verb::Restart, &request).await?;
-            context.note(&format!("{}: restarted", rule.service));
-        }
-        WatchAction::Rebuild => {
-            let document = client.build(id, &request).await?;
-            context.note(crate::render::documents::builds(&document, &context.terminal).trim_end());
-            if document.builds.iter().all(|build| build.result != "failed") {
-                client.command(id, Verb::Restart, &request).await?;
-                context.note(&format!("{}: restarted", rule.service));
+/// Does what rules say.
+struct Actor<'a> {
+    context: &'a Context,
+    client: &'a Client,
+    id: EnvironmentId,
+    /// The stack as it was when the watching began.
+    request: &'a UpRequest,
+}
+
+impl Actor<'_> {
+    async fn act(&self, rule: &Rule) -> Result<(), Failure> {
+        let context = self.context;
+        let request = SelectRequest { select: Some(rule.service.clone()), ..SelectRequest::default() };
+        match &rule.action {
+            WatchAction::Restart => self.restart(&request, rule).await?,
+            WatchAction::Rebuild => {
+                let build = UpRequest { select: request.select.clone(), no_deps: true, ..self.request.clone() };
+                let document = super::build::build(context, &build).await?;
+                context.note(crate::render::documents::builds(&document, &context.terminal).trim_end());
+                if document.builds.iter().all(|build| build.result != "failed") {
+                    self.restart(&request, rule).await?;
+                }
             }
+            WatchAction::Signal(signal) => {
+                let request = SelectRequest { signal: Some(signal.to_string()), ..request };
+                self.client.command(&self.id, Verb::Signal, &request).await?;
+                context.note(&format!("{}: sent {signal}", rule.service));
+            }
+            WatchAction::Sync => context.note(&format!("{}: it runs on these files; nothing to copy", rule.service)),
+            WatchAction::Run(command) => run(context, command, &rule.service, &self.request.stack.root).await?,
         }
-        WatchAction::Signal(signal) => {
-            let request = SelectRequest { signal: Some(signal.to_string()), ..request };
-            client.command(id, Verb::Signal, &request).await?;
-            context.note(&format!("{}: sent {signal}", rule.service));
-        }
-        WatchAction::Sync => context.note(&format!("{}: it runs on these files; nothing to copy", rule.service)),
-        WatchAction::Run(command) => run(context, command, &rule.service, root).await?,
+        Ok(())
     }
-    Ok(())
+
+    async fn restart(&self, request: &SelectRequest, rule: &Rule) -> Result<(), Failure> {
+        self.client.command(&self.id, Verb::Restart, request).await?;
+        self.context.note(&format!("{}: restarted", rule.service));
+        Ok(())
+    }
 }
 
 /// Runs a rule's command in the stack's folder.

@@ -167,12 +167,13 @@ pub(crate) fn top(document: &StatusDocument, terminal: &Terminal) -> String {
 /// What was built.
 pub(crate) fn builds(document: &BuildDocument, terminal: &Terminal) -> String {
     let mut text = String::new();
-    for build in &document.builds {
+    let some = document.builds.iter().any(|build| build.result != "none");
+    for build in document.builds.iter().filter(|build| !some || build.result != "none") {
         let took = human::duration(build.took_ms as f64 / 1000.0);
         let line = match build.result.as_str() {
             "built" => format!("{} {} built in {took}", terminal.mark(true), build.service),
             "up_to_date" => format!("{} {} is up to date", terminal.mark(true), build.service),
-            "none" => format!("  {} has no build step", build.service),
+            "none" => format!("  {} has nothing to build", build.service),
             _failed => {
                 let reason = build.reason.as_deref().unwrap_or("no reason was given");
                 format!("{} {} failed after {took}: {reason}", terminal.mark(false), build.service)

@@ -28,6 +28,17 @@ impl Painter {
         Self { width, names: names.to_vec(), colour: terminal.out_colour, json, raw: false, timestamps: false }
     }
 
+    /// A painter for what is said beside the answer.
+    pub(crate) fn for_errors(names: &[String], terminal: &Terminal) -> Self {
+        Self { colour: terminal.err_colour, ..Self::new(names, terminal, false) }
+    }
+
+    /// A line of somebody, without a newline.
+    pub(crate) fn said(&self, name: &str, text: &str) -> String {
+        let painted = paint(&format!("{name:width$} |", width = self.width), self.colour_of(name), self.colour);
+        format!("{painted} {text}")
+    }
+
     /// One line with its newline.
     pub(crate) fn line(&self, line: &LogLine) -> String {
         if self.json {

@@ -180,7 +180,7 @@ impl Actor {
                 self.command(command, answer, turn);
             }
             Message::Signal(instances, signal, answer) => self.signal_all(&instances, signal, answer),
-            Message::Build(instances, answer) => self.build_all(&instances, answer),
+            Message::Build(request, answer) => self.build_jobs(&request, answer).await,
             Message::Event(Event::Tick) => self.tick(turn).await,
             Message::Event(event) => self.step(event, turn),
             Message::Spawned(instance, run, handle) => self.spawned(&instance, run, *handle, turn),
@@ -237,7 +237,12 @@ impl Actor {
         work: impl FnOnce(&Resolver<'_>) -> T,
     ) -> Result<T, crate::documents::ErrorDocument> {
         let stack = self.stack().ok_or_else(|| crate::errors::unknown_environment(self.id.name.as_str()))?;
-        let resolver = Resolver {
+        Ok(work(&self.resolver_of(stack)))
+    }
+
+    /// A resolver over a stack, with this environment's ports and secrets.
+    pub(super) fn resolver_of<'a>(&'a self, stack: &'a Arc<Stack>) -> Resolver<'a> {
+        Resolver {
             id: &self.id,
             stack,
             ports: &self.ports,
@@ -245,8 +250,7 @@ impl Actor {
             folders: RefCell::default(),
             paths: &self.shared.paths,
             asked: None,
-        };
-        Ok(work(&resolver))
+        }
     }
 
     /// A stack was accepted: kept on disk before anything is done with it.

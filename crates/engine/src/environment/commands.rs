@@ -1,13 +1,10 @@
 //! Commands that bring a stack along: checked as a whole, then accepted as a whole, or refused and nothing changed.
 
 use super::actor::{Actor, Turn};
-use super::launch::Build;
 use super::message::Answer;
 use super::record::{EnvironmentRecord, write_secrets};
 use crate::clock::wall_ns;
-use crate::documents::{
-    AcceptedDocument, BuildDocument, BuildResult, ErrorDocument, PlanDocument, PlannedChange, PlannedReason, UpRequest,
-};
+use crate::documents::{AcceptedDocument, ErrorDocument, PlanDocument, PlannedChange, PlannedReason, UpRequest};
 use crate::errors;
 use crate::inputs;
 use crate::ports::{self, PortError, PortTable};
@@ -20,23 +17,20 @@ use muster_spec::{
     EnvironmentId, InstanceId, RunId, RuntimeKind, Selector, ServiceKind, ServiceName, ServiceSpec, Signal, Stack,
 };
 use muster_store::{Batch, EnvironmentRow, PortRow, SuccessRow, Write};
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 /// The fact in which the part of a port table lies that is no service's.
 pub(super) const BESIDE: &str = "ports_beside";
 
 /// A stack that can be accepted, with everything that was computed about it.
-struct Prepared {
-    accepted: Arc<Accepted>,
-    targets: BTreeSet<InstanceId>,
+pub(super) struct Prepared {
+    pub(super) accepted: Arc<Accepted>,
+    pub(super) targets: BTreeSet<InstanceId>,
     /// What the targets need, and they themselves.
     wanted: BTreeSet<InstanceId>,
-    ports: PortTable,
+    pub(super) ports: PortTable,
     inputs: HashMap<InstanceId, String>,
 }
 
@@ -108,7 +102,7 @@ impl Actor {
         Ok(prepared)
     }
 
-    async fn prepare(
+    pub(super) async fn prepare(
         &self,
         request: &UpRequest,
         all: &BTreeMap<EnvironmentId, PortTable>,
@@ -128,15 +122,7 @@ impl Actor {
         let needed = resolve::wanted(&self.id, &stack, &request.secrets, &self.shared.paths);
         let ports = ports::allocate(&stack, needed, &self.ports, &reserved(all, &self.id), ports::can_bind);
         let ports = ports.map_err(|error| port_error(&error))?;
-        let resolver = Resolver {
-            id: &self.id,
-            stack: &stack,
-            ports: &ports,
-            secrets: &request.secrets,
-            folders: RefCell::default(),
-            paths: &self.shared.paths,
-            asked: None,
-        };
+        let resolver = Resolver { ports: &ports, secrets: &request.secrets, ..self.resolver_of(&stack) };
         let (mut hashes, mut problems) = (BTreeMap::new(), Vec::new());
         for instance in stack.instances() {
             let known = stack.services.get(&instance.service).is_some_and(|s| self.has(s.runtime));
@@ -288,39 +274,6 @@ impl Actor {
         };
         // An error means that the asking client is gone.
         let _ = answer.send(reply);
-    }
-
-    /// Builds what was selected, beside whatever runs.
-    pub(super) fn build_all(&self, instances: &BTreeSet<InstanceId>, answer: Answer<BuildDocument>) {
-        let mut builds = Vec::new();
-        let services: BTreeSet<_> = instances.iter().map(|instance| instance.service.clone()).collect();
-        for service in services {
-            let instance = InstanceId::first(service.clone());
-            let number = self.machine.view(&instance).map_or(0, |view| view.run);
-            let run = self.run_id(&instance, number);
-            let build = self.resolver(|r| Build::prepare(r, &run).map_err(|error| unresolved(&error)));
-            builds.push((service, build.and_then(|build| build)));
-        }
-        let shared = Arc::clone(&self.shared);
-        tokio::spawn(async move {
-            let mut results = Vec::new();
-            for (service, build) in builds {
-                let begun = Instant::now();
-                let (result, reason) = match build {
-                    Ok(None) => ("none", None),
-                    Ok(Some(build)) => match build.run(&shared, &CancellationToken::new()).await {
-                        Ok(true) => ("built", None),
-                        Ok(false) => ("up_to_date", None),
-                        Err(reason) => ("failed", Some(reason)),
-                    },
-                    Err(error) => ("failed", Some(error.message)),
-                };
-                let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-                results.push(BuildResult { service: service.to_string(), result: result.to_owned(), reason, took_ms });
-            }
-            // An error means that the asking client is gone.
-            let _ = answer.send(Ok(BuildDocument { schema: "muster.build.v1".to_owned(), builds: results }));
-        });
     }
 }
 

@@ -7,6 +7,7 @@ use super::launch::{self, Launch};
 use super::live::Live;
 use super::message::Message;
 use super::prober;
+use super::step::{Ear, step};
 use crate::clock::wall_ns;
 use crate::crash;
 use crate::snapshot::alive;
@@ -92,9 +93,10 @@ impl Actor {
         let reason = match launch {
             Ok(Ok(launch)) => {
                 let (shared, mailbox, cancel) = (Arc::clone(&self.shared), self.mailbox.clone(), live.cancel.clone());
+                let log_grew = self.log_grew.clone();
                 self.live.insert(instance.clone(), live);
                 tokio::spawn(async move {
-                    let outcome = launch::run(&shared, &launch, &cancel, &mailbox).await;
+                    let outcome = launch::run(&shared, &launch, &cancel, &mailbox, &log_grew).await;
                     let message = match outcome {
                         Ok(handle) => Message::Spawned(instance, number, Box::new(handle)),
                         Err(failed) => Message::Event(Event::StartFailed {
@@ -247,7 +249,7 @@ impl Actor {
         let shared = Arc::clone(&self.shared);
         let runtime = self.runtime_of(instance);
         let Some(live) = self.live.get(instance) else { return };
-        let (cancel, handle) = (live.cancel.clone(), live.handle.clone());
+        let (cancel, handle, log_grew) = (live.cancel.clone(), live.handle.clone(), self.log_grew.clone());
         tokio::spawn(async move {
             let outcome = match (spec, &runtime, &handle) {
                 // where the service is, its command is run beside it
@@ -258,7 +260,9 @@ impl Actor {
                         () = cancel.cancelled() => Ok(()),
                     }
                 }
-                (Ok(Ok(spec)), _, _) => launch::step(&shared, &run, &spec, &cancel).await,
+                (Ok(Ok(spec)), _, _) => {
+                    step(&shared, &run, &spec, &cancel, Ear { log_grew: &log_grew, heard: None }).await
+                }
                 (Ok(Err(error)), _, _) => Err(error.to_string()),
                 (Err(error), _, _) => Err(error.message),
             };

@@ -1,23 +1,22 @@
-//! The way of one start: folders, ports, build, steps before, spawn. Any of it may be cancelled.
+//! The way of one start: folders, build, image, steps before, ports, spawn. Any of it may be cancelled.
 
+use super::build::Build;
 use super::message::Message;
 use super::record::private_dir;
+use super::step::{AHEAD, Ear, step, step_of};
 use crate::address;
 use crate::crash;
-use crate::inputs;
 use crate::paths::Paths;
 use crate::resolve::{Asker, ResolveError, Resolver};
 use crate::shared::Shared;
-use futures::StreamExt;
 use muster_core::Chance;
 use muster_probe::port_owner;
-use muster_runtime::{Handle, Known, RuntimeEvent, StartError};
+use muster_runtime::{Handle, Runtime, StartError};
 use muster_spec::{CommandSpec, ContainerRun, InstanceSpec, Location, MountSource, RunId, RuntimeKind, Template};
-use muster_store::SuccessRow;
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Others may pass through a folder, not look into it.
@@ -35,14 +34,6 @@ pub(super) struct Launch {
     before: Vec<Before>,
 }
 
-/// The build step of a service.
-pub(super) struct Build {
-    run: RunId,
-    spec: InstanceSpec,
-    root: PathBuf,
-    globs: Vec<String>,
-}
-
 struct Before {
     run: RunId,
     spec: InstanceSpec,
@@ -57,6 +48,15 @@ pub(super) struct Failed {
     pub(super) chance: Chance,
 }
 
+impl From<StartError> for Failed {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Permanent { reason, code } => Self { reason, chance: Chance::Never { code: Some(code) } },
+            StartError::Transient(reason) => again(reason),
+        }
+    }
+}
+
 fn again(reason: String) -> Failed {
     Failed { reason, chance: Chance::Again }
 }
@@ -65,14 +65,13 @@ fn never(reason: String) -> Failed {
     Failed { reason, chance: Chance::Never { code: None } }
 }
 
-fn step_of(run: &RunId, step: String) -> RunId {
-    RunId { step: Some(step), ..run.clone() }
-}
-
 impl Launch {
     /// Resolves everything that a start needs.
     pub(super) fn prepare(resolver: &Resolver<'_>, run: &RunId, rebuild: bool) -> Result<Self, ResolveError> {
-        let spec = resolver.spec(run)?;
+        let mut spec = resolver.spec(run)?;
+        if let (Some(container), false) = (&mut spec.container, rebuild) {
+            container.as_built = true;
+        }
         let service = &resolver.stack.services[&run.instance.service];
         let mut before = Vec::new();
         let elsewhere = matches!(address::location(service), Location::Remote(_));
@@ -99,7 +98,7 @@ impl Launch {
             // resolving that step named them again
             resolver.folders.take();
         }
-        let build = if rebuild { Build::prepare(resolver, run)? } else { None };
+        let build = if rebuild { Build::prepare(resolver, run, "build")? } else { None };
         folders.extend(resolver.folders.take());
         Ok(Self { run: run.clone(), spec, folders, build, before })
     }
@@ -151,63 +150,15 @@ fn make_there(resolver: &Resolver<'_>, run: &RunId, folders: &BTreeSet<PathBuf>)
     Ok(spec)
 }
 
-impl Build {
-    /// The build step of a run's service, when it has one.
-    pub(super) fn prepare(resolver: &Resolver<'_>, run: &RunId) -> Result<Option<Self>, ResolveError> {
-        let Some(build) = &resolver.stack.services[&run.instance.service].build else { return Ok(None) };
-        let run = step_of(run, "build".to_owned());
-        let mut spec = resolver.local_step(&build.command, &run)?;
-        spec.user = None;
-        spec.command.cwd.clone_from(&resolver.stack.root);
-        let (root, globs) = (resolver.stack.root.clone(), build.inputs.clone());
-        Ok(Some(Self { run, spec, root, globs }))
-    }
-
-    /// Builds, unless nothing changed since the last success. Gives whether it was run.
-    pub(super) async fn run(&self, shared: &Shared, cancel: &CancellationToken) -> Result<bool, String> {
-        let job = format!("build:{}", self.run.instance.service);
-        let now = self.inputs_hash().await?;
-        let known = shared.store.success(&self.run.environment, &job).ok().flatten();
-        let same = |row: &SuccessRow| Some(&row.inputs_hash) == now.as_ref() && row.spec_hash == self.spec_hash();
-        if known.as_ref().is_some_and(same) {
-            return Ok(false);
-        }
-        step(shared, &self.run, &self.spec, cancel).await.map_err(|reason| format!("build failed: {reason}"))?;
-        if let Some(inputs_hash) = now {
-            let at = i64::try_from(crate::clock::wall_ns()).unwrap_or(i64::MAX);
-            let environment = self.run.environment.clone();
-            let row = SuccessRow { environment, job, spec_hash: self.spec_hash(), inputs_hash, at };
-            let written = shared.commit(muster_store::Write::PutSuccess(row).into()).await;
-            written.map_err(|error| error.to_string())?;
-        }
-        Ok(true)
-    }
-
-    fn spec_hash(&self) -> String {
-        self.spec.command.argv.join("\0")
-    }
-
-    async fn inputs_hash(&self) -> Result<Option<String>, String> {
-        if self.globs.is_empty() {
-            return Ok(None);
-        }
-        let (root, globs) = (self.root.clone(), self.globs.clone());
-        let hashed = tokio::task::spawn_blocking(move || inputs::hash(&root, &globs)).await;
-        match hashed {
-            Ok(Ok(hash)) => Ok(Some(hash)),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err("hashing the inputs was ended".to_owned()),
-        }
-    }
-}
-
 /// Does it all, in order.
 pub(super) async fn run(
     shared: &Shared,
     launch: &Launch,
     cancel: &CancellationToken,
     mailbox: &mpsc::Sender<Message>,
+    log_grew: &watch::Sender<()>,
 ) -> Result<Handle, Failed> {
+    let ear = Ear { log_grew, heard: None };
     for folder in &launch.folders {
         let told = |error: std::io::Error| again(format!("cannot make `{}`: {error}", folder.display()));
         private_dir(folder).map_err(told)?;
@@ -219,30 +170,54 @@ pub(super) async fn run(
         }
     }
     if let Some(build) = &launch.build {
-        build.run(shared, cancel).await.map_err(never)?;
-    }
-    for before in &launch.before {
-        if before.creates.as_ref().is_none_or(|path| !path.exists()) {
-            let done = step(shared, &before.run, &before.spec, cancel).await;
-            done.map_err(|reason| again(format!("step before the start failed: {reason}")))?;
-        }
-    }
-    check_ports(&launch.spec).map_err(again)?;
-    if cancel.is_cancelled() || mailbox.is_closed() {
-        return Err(again("stopped before it was started".to_owned()));
+        build.run(shared, cancel, ear).await.map_err(never)?;
     }
     let missing = || never(format!("runtime `{}` is not available here", launch.spec.runtime));
     let runtime = shared.runtimes.get(launch.spec.runtime, &launch.run.environment).ok_or_else(missing)?;
+    prepare(runtime.as_ref(), launch, cancel, ear).await?;
+    if let Err(failed) = last_steps(shared, launch, cancel, ear).await {
+        if let Err(error) = runtime.destroy(&launch.run).await {
+            tracing::warn!(run = %launch.run, %error, "cannot remove what was prepared for a start");
+        }
+        return Err(failed);
+    }
+    if cancel.is_cancelled() || mailbox.is_closed() {
+        return Err(again("stopped before it was started".to_owned()));
+    }
     // not cancelled: a run that is being spawned is either spawned or not, and is stopped afterwards
     crash::point("spawn.before");
     let started = runtime.start(&launch.run, &launch.spec).await;
     crash::point("spawn.after");
-    match started {
-        Ok(handle) => Ok(handle),
-        Err(StartError::Permanent { reason, code }) => {
-            Err(Failed { reason, chance: Chance::Never { code: Some(code) } })
+    started.map_err(Failed::from)
+}
+
+/// Steps of its own before it, and whether its ports are free.
+async fn last_steps(shared: &Shared, launch: &Launch, cancel: &CancellationToken, ear: Ear<'_>) -> Result<(), Failed> {
+    for before in &launch.before {
+        if before.creates.as_ref().is_none_or(|path| !path.exists()) {
+            let done = step(shared, &before.run, &before.spec, cancel, ear).await;
+            done.map_err(|reason| again(format!("step before the start failed: {reason}")))?;
         }
-        Err(StartError::Transient(reason)) => Err(again(reason)),
+    }
+    check_ports(&launch.spec).map_err(again)
+}
+
+/// The image, where there is one. It may take minutes: a stop ends it.
+async fn prepare(
+    runtime: &dyn Runtime,
+    launch: &Launch,
+    cancel: &CancellationToken,
+    ear: Ear<'_>,
+) -> Result<(), Failed> {
+    let (heard, mut said) = mpsc::channel(AHEAD);
+    let preparing = runtime.prepare(&launch.run, &launch.spec, Some(heard));
+    tokio::pin!(preparing);
+    loop {
+        tokio::select! {
+            outcome = &mut preparing => return outcome.map(|_built| ()).map_err(Failed::from),
+            Some(_in_the_log) = said.recv() => { ear.log_grew.send_replace(()); }
+            () = cancel.cancelled() => return Err(again("stopped before it was started".to_owned())),
+        }
     }
 }
 
@@ -284,50 +259,4 @@ fn check_ports(spec: &InstanceSpec) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-/// Runs a step to its end. Its output is kept beside that of the run it belongs to.
-pub(super) async fn step(
-    shared: &Shared,
-    run: &RunId,
-    spec: &InstanceSpec,
-    cancel: &CancellationToken,
-) -> Result<(), String> {
-    let runtime = shared.runtimes.get(spec.runtime, &run.environment);
-    let runtime = runtime.ok_or_else(|| format!("runtime `{}` is not available here", spec.runtime))?;
-    let name = spec.command.argv.first().cloned().unwrap_or_default();
-    let handle = runtime.start(run, spec).await.map_err(|error| error.to_string())?;
-    let mut events = runtime.watch(&handle);
-    let mut told = false;
-    loop {
-        let event = tokio::select! {
-            event = events.next() => event,
-            () = cancel.cancelled(), if !told => {
-                told = true;
-                if let Err(error) = runtime.kill(&handle).await {
-                    tracing::warn!(%run, %error, "cannot end a step");
-                }
-                continue;
-            }
-        };
-        match event {
-            Some(RuntimeEvent::Exited(record)) => {
-                if let Err(error) = runtime.destroy(run).await {
-                    tracing::warn!(%run, %error, "cannot remove what is left of a step");
-                }
-                return match record.exit {
-                    Known::Code(0) => Ok(()),
-                    other => Err(format!("`{name}` ended with {}", super::effects::exit(&other))),
-                };
-            }
-            Some(
-                RuntimeEvent::LogGrew(_)
-                | RuntimeEvent::Notify(_)
-                | RuntimeEvent::Health(_)
-                | RuntimeEvent::LinkLost(_)
-                | RuntimeEvent::LinkBack,
-            ) => {}
-            None => return Err(format!("`{name}` was lost sight of")),
-        }
-    }
 }

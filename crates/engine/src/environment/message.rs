@@ -1,7 +1,8 @@
 //! What the actor is told, and the handle by which it is told.
 
+use super::build::Job;
 use super::prober::Examined;
-use crate::documents::{AcceptedDocument, BuildDocument, ErrorDocument, PlanDocument, UpRequest};
+use crate::documents::{AcceptedDocument, ErrorDocument, PlanDocument, UpRequest};
 use crate::errors;
 use crate::snapshot::Snapshot;
 use muster_core::{Command, Event, Machine};
@@ -28,8 +29,8 @@ pub(crate) enum Message {
     Command(Command, Answer<AcceptedDocument>),
     /// A signal for what runs.
     Signal(BTreeSet<InstanceId>, Signal, Answer<AcceptedDocument>),
-    /// Run the build steps of these.
-    Build(BTreeSet<InstanceId>, Answer<BuildDocument>),
+    /// What is to be built for the services of a stack.
+    Build(Box<UpRequest>, Answer<Vec<Job>>),
     /// A fact for the core.
     Event(Event),
     /// A run was spawned.

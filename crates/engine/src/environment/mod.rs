@@ -8,6 +8,7 @@
 //! Nothing that a turn decided is done before its commit: a daemon that dies in between finds the intent in the journal.
 
 mod actor;
+mod build;
 mod commands;
 mod copy;
 mod effects;
@@ -18,8 +19,10 @@ mod message;
 mod prober;
 mod record;
 mod recovery;
+mod step;
 
 pub(crate) use actor::{Actor, Seed, event_document, recorded};
+pub(crate) use build::Job;
 pub(crate) use message::{Handle, Message};
 pub(crate) use prober::Examined;
 pub(crate) use record::{EnvironmentRecord, private_dir};

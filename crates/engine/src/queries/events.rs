@@ -84,7 +84,7 @@ fn recent(store: &Store, id: &EnvironmentId) -> Vec<EventDocument> {
 pub(super) const AHEAD: usize = 256;
 
 /// A stream that a task feeds; the task ends when the reader is gone.
-pub(super) fn async_stream<T: Send + 'static, F: Future<Output = ()> + Send + 'static>(
+pub(crate) fn async_stream<T: Send + 'static, F: Future<Output = ()> + Send + 'static>(
     feed: impl FnOnce(tokio::sync::mpsc::Sender<T>) -> F,
 ) -> BoxStream<'static, T> {
     let (sender, mut receiver) = tokio::sync::mpsc::channel(AHEAD);

@@ -9,3 +9,5 @@ mod state;
 mod terminal;
 mod wait;
 mod ways;
+
+pub(crate) use events::async_stream;

@@ -116,6 +116,7 @@ impl Resolver<'_> {
         let made = ContainerRun {
             image,
             build: spec.build.clone(),
+            as_built: false,
             pull: spec.pull,
             entrypoint,
             command,

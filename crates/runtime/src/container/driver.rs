@@ -17,7 +17,7 @@ use bollard::query_parameters::{KillContainerOptions, RemoveContainerOptions};
 use futures::future::FutureExt as _;
 use futures::stream::{self, BoxStream, StreamExt as _};
 use muster_spec::{EnvironmentId, InstanceSpec, RunId, RuntimeKind, SecretText};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::net::IpAddr;
@@ -40,6 +40,8 @@ pub(super) struct Driver {
     runs: Mutex<HashMap<RunId, Arc<Run>>>,
     /// Told before the run was found.
     secrets: Mutex<HashMap<RunId, Vec<SecretText>>>,
+    /// Runs whose image is there, and which were not started yet.
+    prepared: Mutex<HashSet<RunId>>,
 }
 
 impl Driver {
@@ -52,7 +54,17 @@ impl Driver {
             events: Events::new(),
             runs: Mutex::default(),
             secrets: Mutex::default(),
+            prepared: Mutex::default(),
         }
+    }
+
+    pub(super) fn set_prepared(&self, run: &RunId) {
+        self.prepared.lock().unwrap_or_else(PoisonError::into_inner).insert(run.clone());
+    }
+
+    /// Whether the run's image was seen to; told once.
+    pub(super) fn take_prepared(&self, run: &RunId) -> bool {
+        self.prepared.lock().unwrap_or_else(PoisonError::into_inner).remove(run)
     }
 
     fn runs(&self) -> MutexGuard<'_, HashMap<RunId, Arc<Run>>> {
@@ -64,6 +76,7 @@ impl Driver {
     }
 
     pub(super) fn forget(&self, run: &RunId) {
+        self.take_prepared(run);
         self.runs().remove(run);
     }
 
@@ -280,7 +293,9 @@ impl Driver {
         self.forget(id);
         if folder.exists() {
             mounts::clear(&folder);
-            mark_destroyed(&folder).map_err(|error| io_error("could not mark a run as destroyed", error))?;
+            if fs::remove_dir(&folder).is_err() {
+                mark_destroyed(&folder).map_err(|error| io_error("could not mark a run as destroyed", error))?;
+            }
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! The connection to the engine: found and made when it is needed first, and kept.
 
 use super::ContainerConfig;
+use super::build::Builds;
 use super::find;
 use super::raw::Raw;
 use super::trouble::Trouble;
@@ -33,6 +34,8 @@ pub(super) struct Client {
     pub(super) named_limits: Vec<(&'static str, i64)>,
     /// What it can do here.
     pub(super) capabilities: Capabilities,
+    /// The builds that run there for us.
+    pub(super) builds: Builds,
 }
 
 impl Client {
@@ -97,7 +100,8 @@ async fn connect(socket: PathBuf) -> Result<Client, Trouble> {
     let agreed = docker.client_version();
     let raw = Raw::new(socket, format!("/v{}.{}", agreed.major_version, agreed.minor_version));
     let is_desktop = info.operating_system.is_some_and(|name| name.contains("Docker Desktop"));
-    Ok(Client { docker, raw, is_podman, is_desktop, minor: agreed.minor_version, named_limits, capabilities })
+    let builds = Builds::default();
+    Ok(Client { docker, raw, is_podman, is_desktop, minor: agreed.minor_version, named_limits, capabilities, builds })
 }
 
 /// The engine's own hard limits where it listens on this machine (proc(5), `limits`). With any ulimit named, Podman sets

@@ -5,7 +5,7 @@ use super::engine::Client;
 use super::failure;
 use super::lines::Lines;
 use super::trouble::{ENGINE_REFUSED, Trouble};
-use crate::contract::StartError;
+use crate::contract::{Built, StartError};
 use bollard::models::CreateImageInfo;
 use bollard::query_parameters::CreateImageOptions;
 use futures::StreamExt as _;
@@ -25,10 +25,11 @@ pub(super) struct Images<'a> {
 
 impl Images<'_> {
     /// The image is there afterwards.
-    pub(super) async fn ensure(&self, lines: &mut Lines) -> Result<(), StartError> {
+    pub(super) async fn ensure(&self, lines: &mut Lines) -> Result<Built, StartError> {
         let container = self.container;
         if let Some(wanted) = &container.build {
-            return build::ensure(self.client, wanted, &container.image, lines).await;
+            let image = build::Image { client: self.client, build: wanted, tag: &container.image };
+            return image.ensure(container.as_built, lines).await;
         }
         match container.pull {
             PullPolicy::Never => {
@@ -38,7 +39,24 @@ impl Images<'_> {
                 );
                 Err(StartError::Permanent { reason, code: ENGINE_REFUSED })
             }
-            PullPolicy::Missing | PullPolicy::Always => self.pull(lines).await,
+            PullPolicy::Missing | PullPolicy::Always => self.pull(lines).await.map(|()| Built::Nothing),
+        }
+    }
+
+    /// As [`Images::ensure`], before a start: an image that is there need not be looked for anywhere else.
+    pub(super) async fn ensure_before(&self, lines: &mut Lines) -> Result<Built, StartError> {
+        let here = match self.container.pull {
+            PullPolicy::Always => false,
+            PullPolicy::Missing | PullPolicy::Never => self.is_there().await.map_err(Trouble::start)?,
+        };
+        if self.container.build.is_none() && here { Ok(Built::Nothing) } else { self.ensure(lines).await }
+    }
+
+    async fn is_there(&self) -> Result<bool, Trouble> {
+        match self.client.docker.inspect_image(&self.container.image).await.map_err(Trouble::from) {
+            Ok(_) => Ok(true),
+            Err(trouble) if trouble.is_missing() => Ok(false),
+            Err(trouble) => Err(trouble),
         }
     }
 
@@ -51,18 +69,18 @@ impl Images<'_> {
             platform: self.container.options.platform.clone().unwrap_or_default(),
             ..Default::default()
         };
-        lines.line(&format!("pulling image {image}"));
+        lines.line(&format!("pulling image {image}")).await;
         let mut told = Instant::now();
         let mut stream = self.client.docker.create_image(Some(options), None, None);
         while let Some(info) = stream.next().await {
             match info.map_err(Trouble::from) {
                 Ok(info) => {
                     if let Some(line) = said(&info, &mut told) {
-                        lines.line(&line);
+                        lines.line(&line).await;
                     }
                 }
                 Err(trouble) => {
-                    lines.line(&format!("cannot pull image {image}: {trouble}"));
+                    lines.line(&format!("cannot pull image {image}: {trouble}")).await;
                     return Err(failure::of_pull(image, trouble));
                 }
             }

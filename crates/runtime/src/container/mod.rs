@@ -17,6 +17,7 @@
 
 mod api;
 mod build;
+mod buildkit;
 mod carry;
 mod context;
 mod copier;
@@ -36,8 +37,10 @@ mod mounts;
 mod names;
 mod network;
 mod position;
+mod prepare;
 mod raw;
 mod records;
+mod report;
 mod run;
 mod sink;
 mod start;
@@ -46,8 +49,8 @@ mod trouble;
 mod validate;
 
 use crate::contract::{
-    Capabilities, Exec, Found, FoundRun, Handle, Inspect, LogChunk, Problem, Runtime, RuntimeError, RuntimeEvent,
-    StartError, Terminal,
+    Built, Capabilities, Exec, Found, FoundRun, Handle, Heard, Inspect, LogChunk, Problem, Runtime, RuntimeError,
+    RuntimeEvent, StartError, Terminal,
 };
 use crate::process::{prune, read_log};
 use driver::Driver;
@@ -110,6 +113,15 @@ impl Runtime for ContainerRuntime {
 
     fn start<'a>(&'a self, run: &'a RunId, spec: &'a InstanceSpec) -> BoxFuture<'a, Result<Handle, StartError>> {
         self.driver.start(run, spec).boxed()
+    }
+
+    fn prepare<'a>(
+        &'a self,
+        run: &'a RunId,
+        spec: &'a InstanceSpec,
+        heard: Option<Heard>,
+    ) -> BoxFuture<'a, Result<Built, StartError>> {
+        prepare::prepare(&self.driver, run, spec, heard).boxed()
     }
 
     fn recover<'a>(&'a self, run: &'a RunId, _known: Option<&'a Handle>) -> BoxFuture<'a, Found> {

@@ -17,6 +17,7 @@ use super::engine::Client;
 use super::failure;
 use super::image::Images;
 use super::lines::Lines;
+use super::prepare::given_up;
 use super::records::{self, Standing, Started, standing};
 use super::run::{Phase, Run};
 use super::trouble::Trouble;
@@ -26,7 +27,7 @@ use crate::progress::Failure;
 use bollard::models::ContainerInspectResponse;
 use bollard::query_parameters::{CreateContainerOptions, StartContainerOptions};
 use muster_spec::{ContainerRun, InstanceSpec, MountSource, NetworkMode, PullPolicy, RunId, Streams};
-use std::fs::{self, DirBuilder};
+use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
@@ -45,12 +46,7 @@ pub(super) async fn carry(driver: Arc<Driver>, run: Arc<Run>, spec: Box<Instance
         if !matches!(Started::read(&run.folder), Ok(Some(_))) {
             // nothing ran: nothing is kept, except what a pull or a build said
             mounts::clear(&run.folder);
-            if fs::remove_dir(&run.folder).is_err()
-                && run.folder.exists()
-                && let Err(error) = crate::process::mark_destroyed(&run.folder)
-            {
-                tracing::warn!(run = %run.id, %error, "the folder of a failed start stays");
-            }
+            given_up(&run.folder);
         }
         let failure = match error {
             StartError::Permanent { reason, code } => Failure { reason, code: Some(code) },
@@ -152,7 +148,8 @@ impl Attempt<'_> {
         let environment = &self.run.id.environment;
         let volumes = network::volumes(self.client, &self.driver.owner, environment, self.container).await;
         volumes.map_err(Trouble::start)?;
-        if self.container.build.is_some() || self.container.pull == PullPolicy::Always {
+        let is_prepared = self.driver.take_prepared(&self.run.id);
+        if !is_prepared && (self.container.build.is_some() || self.container.pull == PullPolicy::Always) {
             self.image().await?;
         }
         Ok(())
@@ -183,7 +180,7 @@ impl Attempt<'_> {
     async fn image(&self) -> Result<(), StartError> {
         let mut lines = Lines::open(self.run, self.spec);
         let images = Images { client: self.client, container: self.container };
-        images.ensure(&mut lines).await
+        images.ensure(&mut lines).await.map(|_built| ())
     }
 
     async fn gateway(&self) -> Result<Option<String>, StartError> {
@@ -228,7 +225,7 @@ impl Attempt<'_> {
                     None => continue,
                 },
                 Err(trouble) if self.forget_network(&trouble).await => last = trouble,
-                Err(trouble) if trouble.is_missing() && self.container.build.is_none() => {
+                Err(trouble) if trouble.is_missing() => {
                     self.image().await?;
                     last = trouble;
                 }

@@ -3,6 +3,7 @@
 mod containers;
 mod harness;
 mod hosts;
+mod images;
 #[cfg(target_os = "linux")]
 mod namespace;
 mod survival;

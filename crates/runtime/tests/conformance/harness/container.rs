@@ -140,6 +140,7 @@ fn container(image: &str) -> ContainerRun {
     ContainerRun {
         image: image.to_owned(),
         build: None,
+        as_built: false,
         pull: PullPolicy::Missing,
         entrypoint: None,
         command: None,
