@@ -1,0 +1,119 @@
+//! What a command asks.
+
+use muster_spec::{SecretText, Stack};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// `up` and `plan`: a resolved stack and what of it should run.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct UpRequest {
+    /// The stack, resolved for the environment.
+    pub stack: Stack,
+    /// Values of its secrets.
+    pub secrets: BTreeMap<String, SecretText>,
+    /// Selector of what should run; `all` when absent.
+    pub select: Option<String>,
+    /// Leave out what the selected need.
+    #[serde(default)]
+    pub no_deps: bool,
+    /// Start again also what did not change.
+    #[serde(default)]
+    pub recreate: bool,
+}
+
+/// `down`, `start`, `stop`, `restart`, `forget`, `signal`: something selected.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct SelectRequest {
+    /// Selector; everything when absent.
+    pub select: Option<String>,
+    /// `stop`: also where others that run need it.
+    pub force: bool,
+    /// `stop`: KILL at once.
+    pub kill: bool,
+    /// `start`: leave out what the selected need.
+    pub no_deps: bool,
+    /// `down`: remove data, too.
+    pub data: bool,
+    /// `signal`: which, by name or number.
+    pub signal: Option<String>,
+}
+
+/// What is waited for.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct WaitRequest {
+    /// The generation from [`AcceptedDocument`].
+    pub generation: u64,
+    /// The instances from [`AcceptedDocument`].
+    pub instances: Vec<String>,
+    /// Only events after this one are told.
+    pub after: u64,
+    /// What is waited for: `ready` (services ready, jobs done), `down` (none alive), `end` (nothing of it runs or is due).
+    pub until: WaitUntil,
+}
+
+/// The end of a wait.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitUntil {
+    /// Services are ready, jobs done.
+    #[default]
+    Ready,
+    /// Nothing of it is alive.
+    Down,
+    /// Nothing of it runs or is due, or one ended that ends the whole.
+    End,
+}
+
+/// Which lines of which logs.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct LogQuery {
+    /// Selector; everything when absent.
+    pub select: Option<String>,
+    /// Goes on with what comes, across restarts.
+    pub follow: bool,
+    /// The last so many lines of each.
+    pub tail: Option<usize>,
+    /// Not before this time, in nanoseconds of the wall clock.
+    pub since_ns: Option<u64>,
+    /// Not after this time.
+    pub until_ns: Option<u64>,
+    /// Only lines in which this regular expression matches.
+    pub grep: Option<String>,
+    /// Only standard error.
+    pub stderr: bool,
+    /// The run before the current one.
+    pub previous: bool,
+    /// Only from these runs on, by instance: what an attached `up` shows.
+    pub from_runs: BTreeMap<String, u64>,
+}
+
+/// The environment of a service, for a command that runs in its place: `muster run`.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct CommandContext {
+    /// Variables, in order.
+    pub env: Vec<(String, SecretText)>,
+    /// Working directory.
+    pub cwd: String,
+}
+
+/// A command in the context of an instance, or its terminal: the first line of the stream.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ExecRequest {
+    /// Selector of one instance.
+    pub select: String,
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// Added to the environment.
+    pub env: BTreeMap<String, String>,
+    /// Instead of the service's folder.
+    pub cwd: Option<String>,
+    /// Rows of the caller's terminal; without it there is no terminal.
+    pub rows: Option<u16>,
+    /// Columns of the caller's terminal.
+    pub columns: Option<u16>,
+}
