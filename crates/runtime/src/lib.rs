@@ -14,6 +14,7 @@
 pub mod agent;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+#[cfg(feature = "container")]
 pub mod container;
 pub mod contract;
 pub mod fake;
@@ -23,6 +24,7 @@ mod progress;
 pub mod remote;
 mod sys;
 
+#[cfg(feature = "container")]
 pub use container::{ContainerConfig, ContainerRuntime};
 pub use contract::{
     Built, Capabilities, Capability, Exec, ExecEvent, ExecInput, ExitRecord, FarProcess, Found, FoundRun, Handle,
