@@ -4,6 +4,7 @@ use crate::commands::{
     attach, build, completions, config, control, daemon, doctor, env, events, exec, graph, health, help, import, init,
     internal, logs, man, plan, ports, run, schema, status, top, up, validate, watch, why,
 };
+use crate::compose::ComposeOptions;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -50,6 +51,9 @@ pub(crate) struct Global {
     /// When to use colours.
     #[arg(long, value_name = "WHEN", global = true, default_value = "auto")]
     pub(crate) color: When,
+    /// What chooses a compose project; commands that read files have options for it.
+    #[arg(skip)]
+    pub(crate) compose: ComposeOptions,
 }
 
 /// What is selected: names, aliases, groups, profiles, `name#2`, globs, or `all`.
@@ -67,12 +71,22 @@ impl Selection {
     }
 }
 
-/// A stack file by its short option, where `-f` means nothing else.
+/// What is read: a stack file by its short option, where `-f` means nothing else, and how a compose project is chosen.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct FileOption {
     /// The same as `--file`: a muster.yaml, a compose file, a process-compose file or a Procfile.
     #[arg(short = 'f', value_name = "FILE")]
-    pub(crate) short: Vec<PathBuf>,
+    short: Vec<PathBuf>,
+    #[command(flatten)]
+    compose: ComposeOptions,
+}
+
+impl FileOption {
+    /// Makes it the options of every command.
+    pub(crate) fn apply(self, global: &mut Global) {
+        global.files.extend(self.short);
+        global.compose = self.compose;
+    }
 }
 
 /// The commands.

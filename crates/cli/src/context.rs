@@ -73,21 +73,31 @@ impl Context {
         if let Some(file) = self.global.files.first() {
             return Ok(Disk.canonical(&cwd.join(file)));
         }
-        let found = muster_config::discover(&cwd, &Disk).ok_or_else(|| {
-            let message = format!("no `muster.yaml` in `{}` or above it", cwd.display());
+        let compose = || crate::compose::discover(&self.global.compose, &cwd).into_iter().next();
+        let found = muster_config::discover(&cwd, &Disk).or_else(compose).ok_or_else(|| {
+            let message = format!("no `muster.yaml` and no compose file in `{}` or above it", cwd.display());
             let help = "`muster init` writes a first one from what is found here; `--file FILE` names another";
             Failure::new("config::no_file", exit::CONFIG, message, help)
         })?;
         Ok(Disk.canonical(&found))
     }
 
-    /// The environment's name that was chosen: `--env`, `MUSTER_ENV`, or the worktree's.
-    pub(crate) fn chosen_environment(&self, root: &Path) -> Result<Option<EnvironmentName>, Failure> {
-        let Some(text) = self.global.env.as_deref().filter(|text| !text.is_empty()) else {
+    /// Whether the stack's first file is a compose project's: by its name or what stands in it, or because it was found as
+    /// one.
+    pub(crate) fn is_compose(&self, first: &Path) -> bool {
+        let ours = first.file_name().is_some_and(|name| muster_config::FILE_NAMES.iter().any(|ours| name == *ours));
+        !ours && (self.global.files.is_empty() || crate::files::is_docker_compose(first))
+    }
+
+    /// The environment's name that was chosen: `--env`, `MUSTER_ENV`, a compose project's name that the caller gives, or the
+    /// worktree's.
+    pub(crate) fn chosen_environment(&self, root: &Path, compose: bool) -> Result<Option<EnvironmentName>, Failure> {
+        let project = || compose.then(|| self.global.compose.environment()).flatten();
+        let Some(text) = self.global.env.clone().filter(|text| !text.is_empty()).or_else(project) else {
             return Ok(muster_config::worktree_name(root, |path| std::fs::read_to_string(path).ok()));
         };
         let wrong = |error| Failure::usage(format!("--env: {error}"), "`muster env list` shows the environments");
-        EnvironmentName::new(text).map(Some).map_err(wrong)
+        EnvironmentName::new(&text).map(Some).map_err(wrong)
     }
 
     /// The environment that this command means. Does not read the whole stack, so that it works while a file is wrong.
@@ -95,8 +105,10 @@ impl Context {
         let file = self.first_file()?;
         let root = file.parent().unwrap_or(Path::new("/"));
         let root = if crate::files::is_foreign(&file) { Disk.canonical(&self.cwd()?) } else { root.to_owned() };
-        let name = match self.chosen_environment(&root)? {
+        let compose = self.is_compose(&file);
+        let name = match self.chosen_environment(&root, compose)? {
             Some(name) => name,
+            None if compose => default_environment(Path::new(""))?,
             None => default_environment(&file)?,
         };
         Ok(muster_config::environment_id(&root, &name))

@@ -3,10 +3,9 @@
 use crate::context::Context;
 use crate::failure::Failure;
 use muster_api::exit;
-use muster_compose::{LoadRequest, Project};
 use muster_config::import::{
     Foreign, ImportOptions, ImportProblem, Imported, LossReport, SourceFile, import_compose, import_process_compose,
-    import_procfile,
+    import_procfile, is_compose,
 };
 use muster_config::{Disk, Host, Loaded, Request};
 use muster_engine::documents::ErrorDocument;
@@ -34,9 +33,11 @@ pub(crate) struct Read {
     pub(crate) loaded: Loaded,
     /// What another tool's file could not keep.
     pub(crate) loss: Option<LossReport>,
+    /// Only what was selected is in it.
+    pub(crate) cut: bool,
 }
 
-/// A process-compose file or a Procfile, by its name or by what stands in it. Compose files are told by their name alone.
+/// A process-compose file or a Procfile, by its name or by what stands in it.
 pub(crate) fn is_foreign(file: &Path) -> bool {
     let name = file.file_name().and_then(|n| n.to_str()).unwrap_or_default().to_ascii_lowercase();
     let ours = muster_config::FILE_NAMES.contains(&name.as_str());
@@ -53,22 +54,23 @@ fn is_procfile(file: &Path) -> bool {
     file.file_name().and_then(|n| n.to_str()).is_some_and(|name| name.to_ascii_lowercase().starts_with("procfile"))
 }
 
-fn is_docker_compose(file: &Path) -> bool {
-    let name = file.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-    let stem = name.strip_suffix(".yaml").or_else(|| name.strip_suffix(".yml")).unwrap_or_default();
-    stem == "compose" || stem == "docker-compose" || stem.starts_with("compose.") || stem.starts_with("docker-compose.")
+/// A compose file, by its name or by what stands in it.
+pub(crate) fn is_docker_compose(file: &Path) -> bool {
+    let text = || std::fs::read_to_string(file).unwrap_or_default();
+    !is_foreign(file) && is_compose(file, text)
 }
 
 /// Reads the stack for the environment that the command means.
 pub(crate) fn read(context: &Context, wanted: &Wanted) -> Result<Read, Failure> {
     let first = context.first_file()?;
-    if is_docker_compose(&first) {
-        return compose(context, wanted, &context.global.files);
+    if context.is_compose(&first) {
+        return crate::compose::read(context, wanted);
     }
+    context.global.compose.refuse()?;
     let foreign = is_foreign(&first);
     let cwd = context.cwd()?;
     let root = if foreign { cwd.clone() } else { first.parent().unwrap_or(&cwd).to_owned() };
-    let request = request(context, wanted, &root)?;
+    let request = request(context, wanted, &root, false)?;
     if !foreign {
         if !wanted.namespaces.is_empty() {
             let help = "only a process-compose file has namespaces; name the group: `muster up GROUP`";
@@ -76,50 +78,29 @@ pub(crate) fn read(context: &Context, wanted: &Wanted) -> Result<Read, Failure> 
         }
         let loaded = muster_config::load(&request, &Disk)?;
         warn(context, &loaded);
-        return Ok(Read { loaded, loss: None });
+        return Ok(Read { loaded, loss: None, cut: false });
     }
-    let imported = import(&context.global.files, wanted, &cwd)?;
+    let imported = import(context, &context.global.files, wanted, &cwd)?;
     let name = first.file_name().map(PathBuf::from).unwrap_or_default();
     let loaded = muster_config::load_document(&request, &imported.document, vec![imported.root.join(name)], &Disk)?;
     warn(context, &loaded);
-    Ok(Read { loaded, loss: Some(imported.loss) })
+    Ok(Read { loaded, loss: Some(imported.loss), cut: true })
 }
 
-/// A compose project as a stack.
-fn compose(context: &Context, wanted: &Wanted, files: &[PathBuf]) -> Result<Read, Failure> {
-    let project = compose_project(files, &context.cwd()?)?;
-    for warning in &project.warnings {
-        context.warn(&crate::failure::compose_document(warning, exit::OK));
-    }
-    let request = request(context, wanted, &project.working_dir)?;
-    let imported = import_compose(&project);
-    let loaded = muster_config::load_document(&request, &imported.document, project.files.clone(), &Disk)?;
-    warn(context, &loaded);
-    Ok(Read { loaded, loss: Some(imported.loss) })
-}
-
-fn compose_project(files: &[PathBuf], cwd: &Path) -> Result<Project, Failure> {
-    let request = LoadRequest {
-        cwd: cwd.to_owned(),
-        files: files.to_vec(),
-        environment: environment_of_caller(),
-        ..LoadRequest::default()
-    };
-    Ok(muster_compose::read(&request, &muster_compose::Disk)?)
-}
-
-fn warn(context: &Context, loaded: &Loaded) {
+/// Says what is no error.
+pub(crate) fn warn(context: &Context, loaded: &Loaded) {
     for document in crate::failure::problem_documents(&loaded.problems) {
         context.warn(&document);
     }
 }
 
-fn request(context: &Context, wanted: &Wanted, root: &Path) -> Result<Request, Failure> {
+/// What a stack is loaded by, below this folder.
+pub(crate) fn request(context: &Context, wanted: &Wanted, root: &Path, compose: bool) -> Result<Request, Failure> {
     let only = wanted.words.join(",").parse::<Selector>().ok();
     let env = environment_of_caller();
     Ok(Request {
         files: context.global.files.clone(),
-        environment: context.chosen_environment(root)?,
+        environment: context.chosen_environment(root, compose)?,
         like: None,
         runtimes: wanted.runtimes.iter().map(|text| runtime(text)).collect::<Result<_, _>>()?,
         available: Some(crate::machine::runtimes(&env)),
@@ -148,11 +129,14 @@ pub(crate) fn environment_of_caller() -> BTreeMap<String, String> {
     std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect()
 }
 
-/// Reads other tools' files.
-pub(crate) fn import(files: &[PathBuf], wanted: &Wanted, cwd: &Path) -> Result<Imported, Failure> {
-    if files.first().is_some_and(|first| is_docker_compose(first)) {
-        return Ok(import_compose(&compose_project(files, cwd)?));
+/// Reads other tools' files for a document in `root`.
+pub(crate) fn import(context: &Context, files: &[PathBuf], wanted: &Wanted, root: &Path) -> Result<Imported, Failure> {
+    let cwd = &context.cwd()?;
+    if files.first().is_none_or(|first| is_docker_compose(&cwd.join(first))) {
+        let request = context.global.compose.request(files, cwd);
+        return Ok(import_compose(&crate::compose::load(context, &request)?, root));
     }
+    context.global.compose.refuse()?;
     let read = |path: &Path| std::fs::read_to_string(path);
     let sources = files.iter().map(|path| {
         let full = cwd.join(path);
@@ -192,10 +176,10 @@ fn refused(problems: &[ImportProblem]) -> Failure {
 /// One line on standard error about what an import did not keep.
 pub(crate) fn note_loss(context: &Context, loss: Option<&LossReport>) {
     let Some(loss) = loss.filter(|loss| !loss.is_empty()) else { return };
-    let file = context.global.files.first().map(|f| f.display().to_string()).unwrap_or_default();
+    let files: String = context.global.files.iter().map(|file| format!(" {}", file.display())).collect();
     let (count, verb) = match loss.entries.len() {
         1 => ("1 field".to_owned(), "is"),
         n => (format!("{n} fields"), "are"),
     };
-    context.note(&format!("{count} {verb} kept differently: `muster import {file} --loss` shows them"));
+    context.note(&format!("{count} {verb} kept differently: `muster import{files} --loss` shows them"));
 }

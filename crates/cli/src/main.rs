@@ -10,6 +10,7 @@
 mod cli;
 mod commands;
 mod complete;
+mod compose;
 mod context;
 mod errors;
 mod failure;
@@ -95,7 +96,7 @@ fn dispatch(mut context: Context, command: Command) -> Outcome {
         Command::Config(c) => c.run(&mut context),
         Command::Validate(c) => c.run(&mut context),
         Command::Schema(c) => c.run(&context),
-        Command::Import(c) => c.run(&context),
+        Command::Import(c) => c.run(&mut context),
         Command::Doctor(c) => c.run(&context),
         Command::Init(c) => c.run(&context),
         Command::Env(c) => c.run(&context),

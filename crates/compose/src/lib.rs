@@ -53,7 +53,7 @@ pub mod tree;
 mod unique;
 
 pub use files::{Disk, Files, Found, Memory, SourceFile};
-pub use load::{LoadRequest, Loaded, load};
+pub use load::{LoadRequest, Loaded, load, project_files};
 pub use model::Project;
 pub use options::{FILE_NAMES, OVERRIDE_NAMES};
 pub use problem::{CODES, Code, Place, Problem, Report};

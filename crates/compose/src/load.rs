@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::files::{Files, SourceFile};
-use crate::problem::Problem;
+use crate::problem::{Problem, Report};
 use crate::tree::Node;
 
 /// Everything that decides what a project is, besides the files themselves.
@@ -40,6 +40,8 @@ pub struct Loaded {
     pub working_dir: PathBuf,
     /// The compose files, absolute, in the order they were merged.
     pub files: Vec<PathBuf>,
+    /// The files that variables were looked up in, absolute.
+    pub env_files: Vec<PathBuf>,
     /// What variables mean: the caller's environment over the env files, with `COMPOSE_PROJECT_NAME`.
     pub environment: BTreeMap<String, String>,
     /// Active profiles.
@@ -49,6 +51,13 @@ pub struct Loaded {
     pub active: Vec<String>,
     /// What was noticed and is no error: unset variables, obsolete attributes.
     pub warnings: Vec<Problem>,
+}
+
+/// The files that a project would be loaded from, absolute: those asked for, those of `COMPOSE_FILE`, or those that are
+/// found in `cwd` or above it. Empty where there are none. Looks only at env files, and says nothing of what is wrong.
+#[must_use]
+pub fn project_files(request: &LoadRequest, files: &dyn Files) -> Vec<PathBuf> {
+    crate::options::resolve(request, files, &mut Report::default()).map(|options| options.files).unwrap_or_default()
 }
 
 /// Loads a project.

@@ -28,6 +28,8 @@ pub(crate) struct Options {
     pub(crate) files: Vec<PathBuf>,
     pub(crate) folder: PathBuf,
     pub(crate) environment: Environment,
+    /// Where variables were looked up besides the caller's environment, absolute.
+    pub(crate) env_files: Vec<PathBuf>,
     pub(crate) profiles: Vec<String>,
 }
 
@@ -50,6 +52,7 @@ pub(crate) fn resolve(request: &LoadRequest, files: &dyn Files, report: &mut Rep
     let folder = finder.folder(&chosen);
     finder.env_files(&folder)?;
     let values = finder.read(&environment)?;
+    let env_files = finder.found;
     merge(&mut environment, values);
 
     if chosen.is_empty() {
@@ -62,7 +65,7 @@ pub(crate) fn resolve(request: &LoadRequest, files: &dyn Files, report: &mut Rep
     } else {
         request.profiles.clone()
     };
-    Some(Options { files: chosen, folder, environment, profiles })
+    Some(Options { files: chosen, folder, environment, env_files, profiles })
 }
 
 fn absolute(request: &LoadRequest, path: &Path) -> PathBuf {

@@ -62,6 +62,7 @@ fn run(loader: &mut Loader<'_>, request: &LoadRequest) -> Option<Loaded> {
         project_name,
         working_dir: scope.folder,
         files: options.files,
+        env_files: options.env_files,
         environment: scope.environment,
         profiles: options.profiles,
         active,

@@ -44,6 +44,7 @@ pub fn resolve(loaded: Loaded) -> Result<Project, Vec<Problem>> {
         tree,
         sources: loaded.sources,
         files: loaded.files,
+        env_files: loaded.env_files,
         environment: loaded.environment,
         profiles: loaded.profiles,
         warnings: loaded.warnings,

@@ -110,7 +110,7 @@ fn every_project_becomes_a_stack() {
     let projects = projects();
     let mut refused = Vec::new();
     for (name, project) in &projects {
-        let imported = import_compose(project);
+        let imported = import_compose(project, &project.working_dir);
         match stack(project, &imported.document) {
             Ok(stack) => assert_eq!(stack.services, written(project, &imported.document).services, "{name}"),
             Err(problems) => {

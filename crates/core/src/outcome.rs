@@ -1,7 +1,7 @@
 //! Whether what was asked for is there: services ready, jobs done.
 
 use crate::{Exit, State, View, Wanted, words};
-use muster_spec::{InstanceId, ServiceKind, ServiceSpec, Stack};
+use muster_spec::{Check, HealthCheck, InstanceId, ServiceKind, ServiceSpec, Stack};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How far targets are.
@@ -90,7 +90,18 @@ fn one(view: &View, spec: &ServiceSpec) -> One {
 /// success must not matter.
 fn was_there(view: &View, spec: &ServiceSpec) -> bool {
     let succeeded = matches!(view.exit, Some(Exit::Code(code)) if spec.succeeded(code));
-    succeeded && spec.probes.startup.is_none() && spec.probes.ready.is_none()
+    let asked =
+        spec.probes.ready.as_ref().is_some_and(|probe| probe.check != Check::Healthcheck || checks_itself(spec));
+    succeeded && spec.probes.startup.is_none() && !asked
+}
+
+/// The stack gives its container a health check. Most images have none, and then the engine finds what runs healthy.
+fn checks_itself(spec: &ServiceSpec) -> bool {
+    let health = spec.variants.container.as_ref().map(|container| &container.options.health);
+    match health {
+        Some(HealthCheck::Own { .. }) => true,
+        Some(HealthCheck::Image | HealthCheck::Disabled) | None => false,
+    }
 }
 
 /// One that the stack does not have any more is there once it is gone.

@@ -72,6 +72,9 @@ pub(crate) struct PortTable {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Beside {
     ends: Vec<(End, u16)>,
+    /// Ports whose number is another port's of the other protocol.
+    #[serde(default)]
+    twins: Vec<(PortKey, u16)>,
     reached: BTreeSet<(ServiceName, PortName)>,
     gateway: Option<IpAddr>,
 }
@@ -83,16 +86,26 @@ impl PortTable {
         self.numbers.get(&(service.clone(), replica, name.clone())).copied()
     }
 
-    /// What of it is no service's port.
+    /// Each number once, with the port that holds it for the environment.
+    pub(crate) fn held(&self) -> impl Iterator<Item = (&PortKey, u16)> {
+        let mut seen = BTreeSet::new();
+        self.numbers.iter().filter(move |(_, number)| seen.insert(**number)).map(|(key, number)| (key, *number))
+    }
+
+    /// What of it is no service's port, or has its number only beside another one.
     #[must_use]
     pub(crate) fn beside(&self) -> Beside {
         let ends = self.ends.iter().map(|(end, number)| (end.clone(), *number)).collect();
-        Beside { ends, reached: self.reached.clone(), gateway: self.gateway }
+        let holders: BTreeSet<&PortKey> = self.held().map(|(key, _)| key).collect();
+        let twins = self.numbers.iter().filter(|(key, _)| !holders.contains(key));
+        let twins = twins.map(|(key, number)| (key.clone(), *number)).collect();
+        Beside { ends, twins, reached: self.reached.clone(), gateway: self.gateway }
     }
 
     /// Takes that back.
     pub(crate) fn put_beside(&mut self, beside: Beside) {
         self.ends = beside.ends.into_iter().collect();
+        self.numbers.extend(beside.twins);
         (self.reached, self.gateway) = (beside.reached, beside.gateway);
     }
 }
@@ -111,6 +124,16 @@ pub(crate) enum PortError {
         name: PortName,
         /// The environment that has it.
         owner: String,
+    },
+    /// Two ports of one protocol.
+    #[error("port {number} of `{service}` ({name}) is given to another port of the stack as well")]
+    Twice {
+        /// The port.
+        number: u16,
+        /// The second service that wants it.
+        service: ServiceName,
+        /// Its name there.
+        name: PortName,
     },
     /// The block is too small.
     #[error("the ports do not fit into a block of {block}: {wanted} are needed")]
@@ -160,6 +183,7 @@ impl Reserved {
 struct Wish {
     key: PortKey,
     at: PortAt,
+    udp: bool,
 }
 
 fn wishes(stack: &Stack) -> Vec<Wish> {
@@ -173,7 +197,7 @@ fn wishes(stack: &Stack) -> Vec<Wish> {
                     PortAt::Offset(offset) => PortAt::Offset(offset.saturating_add(step)),
                     PortAt::Auto => PortAt::Auto,
                 };
-                all.push(Wish { key: (service.name.clone(), replica, name.clone()), at });
+                all.push(Wish { key: (service.name.clone(), replica, name.clone()), at, udp: port.udp });
             }
         }
     }
@@ -255,7 +279,7 @@ fn automatic_base(
 
 fn assign(wishes: &[Wish], mut table: PortTable, old: &PortTable, reserved: &Reserved) -> Result<PortTable, PortError> {
     let base = table.base.unwrap_or(0);
-    let mut used = BTreeSet::new();
+    let (mut used, mut spoken) = (BTreeSet::new(), BTreeSet::new());
     for wish in wishes {
         let (service, _, name) = &wish.key;
         let number = match wish.at {
@@ -271,6 +295,9 @@ fn assign(wishes: &[Wish], mut table: PortTable, old: &PortTable, reserved: &Res
         if let Some(owner) = reserved.owner(number) {
             let (service, name) = (service.clone(), name.clone());
             return Err(PortError::Taken { number, service, name, owner: owner.clone() });
+        }
+        if !spoken.insert((wish.udp, number)) {
+            return Err(PortError::Twice { number, service: service.clone(), name: name.clone() });
         }
         used.insert(number);
         table.numbers.insert(wish.key.clone(), number);
@@ -334,6 +361,24 @@ mod tests {
         let stack = stack([api]);
         let others = Reserved { ports: [(8080, "other-0000002a".into())].into(), ..Reserved::default() };
         assert!(matches!(table(&stack, &PortTable::default(), &others), Err(PortError::Taken { number: 8080, .. })));
+    }
+
+    #[test]
+    fn tcp_and_udp_may_have_one_number() {
+        let mut dns = service("dns");
+        dns.ports.insert(PortName::new("tcp").unwrap(), port(PortAt::Fixed(5353)));
+        let udp = muster_spec::PortSpec { udp: true, ..port(PortAt::Fixed(5353)) };
+        dns.ports.insert(PortName::new("udp").unwrap(), udp);
+        let given = table(&stack([dns.clone()]), &PortTable::default(), &Reserved::default()).unwrap();
+        assert_eq!((number(&given, "dns", "tcp"), number(&given, "dns", "udp")), (5353, 5353));
+        let rows: Vec<(PortKey, u16)> = given.held().map(|(key, number)| (key.clone(), number)).collect();
+        assert_eq!(rows.len(), 1, "the journal has each number once");
+        let mut back = PortTable { numbers: rows.into_iter().collect(), ..PortTable::default() };
+        back.put_beside(given.beside());
+        assert_eq!(back.numbers, given.numbers);
+        dns.ports.insert(PortName::new("more").unwrap(), port(PortAt::Fixed(5353)));
+        let twice = table(&stack([dns]), &PortTable::default(), &Reserved::default());
+        assert!(matches!(twice, Err(PortError::Twice { number: 5353, .. })), "{twice:?}");
     }
 
     #[test]

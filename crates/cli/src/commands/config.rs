@@ -2,15 +2,13 @@
 
 use crate::cli::FileOption;
 use crate::context::Context;
-use crate::failure::{Failure, Outcome, compose_document};
+use crate::failure::{Failure, Outcome};
 use crate::files::{self, Wanted};
 use crate::render::table::table;
 use clap::Args;
 use muster_api::exit;
-use muster_compose::LoadRequest;
 use muster_config::Origin;
 use serde_json::json;
-use std::path::PathBuf;
 
 /// Print the resolved stack of the environment: overlays merged, variables replaced, secrets as `${NAME}`.
 #[derive(Debug, Args)]
@@ -23,26 +21,14 @@ pub(crate) struct Config {
     /// Print a compose project as `docker compose config --format json` does.
     #[arg(long, conflicts_with_all = ["origin", "env"])]
     compose: bool,
-    /// With `--compose`: turn a profile on; `*` is all of them.
-    #[arg(long = "profile", value_name = "PROFILE", requires = "compose")]
-    profiles: Vec<String>,
-    /// With `--compose`: a file of variables instead of `.env`.
-    #[arg(long = "env-file", value_name = "FILE", requires = "compose")]
-    env_files: Vec<PathBuf>,
-    /// With `--compose`: the project's name.
-    #[arg(short = 'p', long = "project-name", value_name = "NAME", requires = "compose")]
-    project_name: Option<String>,
-    /// With `--compose`: the project's folder. [default: that of the first file]
-    #[arg(long = "project-directory", value_name = "FOLDER", requires = "compose")]
-    project_directory: Option<PathBuf>,
 }
 
 impl Config {
     /// Runs the command.
     pub(crate) fn run(self, context: &mut Context) -> Outcome {
-        context.global.files.extend(self.file.short.iter().cloned());
+        self.file.apply(&mut context.global);
         if self.compose {
-            return self.compose(context);
+            return compose(context);
         }
         let read = files::read(context, &Wanted::default())?;
         files::note_loss(context, read.loss.as_ref());
@@ -65,27 +51,14 @@ impl Config {
     }
 }
 
-impl Config {
-    fn compose(self, context: &Context) -> Outcome {
-        let request = LoadRequest {
-            cwd: context.cwd()?,
-            files: context.global.files.clone(),
-            profiles: self.profiles,
-            env_files: self.env_files,
-            project_name: self.project_name,
-            project_directory: self.project_directory,
-            environment: files::environment_of_caller(),
-        };
-        let project = muster_compose::read(&request, &muster_compose::Disk)?;
-        for warning in &project.warnings {
-            context.warn(&compose_document(warning, exit::OK));
-        }
-        let printed = project.to_json().map_err(|error| {
-            Failure::new("compose::unprintable", exit::CONFIG, error.to_string(), "print it without it")
-        })?;
-        context.print(&serde_json::to_string_pretty(&printed)?)?;
-        Ok(exit::OK)
-    }
+fn compose(context: &Context) -> Outcome {
+    let request = context.global.compose.request(&context.global.files, &context.cwd()?);
+    let project = crate::compose::load(context, &request)?;
+    let printed = project.to_json().map_err(|error| {
+        Failure::new("compose::unprintable", exit::CONFIG, error.to_string(), "print it without it")
+    })?;
+    context.print(&serde_json::to_string_pretty(&printed)?)?;
+    Ok(exit::OK)
 }
 
 fn document(origin: &Origin) -> serde_json::Value {

@@ -104,7 +104,7 @@ fn some(selection: &Selection, command: &str) -> Result<Option<String>, Failure>
 impl Down {
     /// Runs the command.
     pub(crate) async fn run(self, context: &mut Context) -> Outcome {
-        context.global.files.extend(self.file.short);
+        self.file.apply(&mut context.global);
         let id = context.environment()?;
         let client = context.client()?;
         let select = self.selection.text();

@@ -20,7 +20,7 @@ impl Init {
     /// Runs the command.
     pub(crate) fn run(self, context: &Context) -> Outcome {
         let cwd = context.cwd()?;
-        let found = found::look(&cwd)?;
+        let found = found::look(context, &cwd)?;
         for note in &found.notes {
             context.note(note);
         }

@@ -29,7 +29,7 @@ pub(crate) struct Plan {
 impl Plan {
     /// Runs the command.
     pub(crate) async fn run(self, context: &mut Context) -> Outcome {
-        context.global.files.extend(self.file.short);
+        self.file.apply(&mut context.global);
         let wanted =
             Wanted { words: self.selection.words, runtimes: self.runtimes, no_deps: self.no_deps, ..Wanted::default() };
         let request = crate::commands::up::request(context, &wanted, false)?;

@@ -33,7 +33,7 @@ impl Status {
     /// Runs the command.
     pub(crate) async fn run(self, context: &Context) -> Outcome {
         let mut global = context.global.clone();
-        global.files.extend(self.file.short);
+        self.file.apply(&mut global);
         let context = &Context { global, terminal: context.terminal };
         let id = context.environment()?;
         let client = context.client()?;

@@ -54,15 +54,14 @@ pub(crate) struct Up {
 pub(crate) fn request(context: &Context, wanted: &Wanted, recreate: bool) -> Result<UpRequest, Failure> {
     let read = files::read(context, wanted)?;
     files::note_loss(context, read.loss.as_ref());
-    // an imported file has been cut to the selection already
-    let select = (read.loss.is_none() && !wanted.words.is_empty()).then(|| wanted.words.join(","));
+    let select = (!read.cut && !wanted.words.is_empty()).then(|| wanted.words.join(","));
     Ok(UpRequest { stack: read.loaded.stack, secrets: read.loaded.secrets, select, no_deps: wanted.no_deps, recreate })
 }
 
 impl Up {
     /// Runs the command.
     pub(crate) async fn run(self, context: &mut Context) -> Outcome {
-        context.global.files.extend(self.file.short);
+        self.file.apply(&mut context.global);
         let wanted = Wanted {
             words: self.selection.words,
             runtimes: self.runtimes,

@@ -18,7 +18,7 @@ pub(crate) struct Validate {
 impl Validate {
     /// Runs the command.
     pub(crate) fn run(self, context: &mut Context) -> Outcome {
-        context.global.files.extend(self.file.short);
+        self.file.apply(&mut context.global);
         let read = files::read(context, &Wanted::default())?;
         files::note_loss(context, read.loss.as_ref());
         let stack = &read.loaded.stack;

@@ -39,6 +39,8 @@ pub struct Project {
     pub sources: Vec<SourceFile>,
     /// The compose files in the order they were merged.
     pub files: Vec<PathBuf>,
+    /// The files that variables were looked up in.
+    pub env_files: Vec<PathBuf>,
     /// What variables mean.
     pub environment: BTreeMap<String, String>,
     /// Active profiles.

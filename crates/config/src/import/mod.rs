@@ -49,7 +49,7 @@ mod expected_tests;
 #[cfg(test)]
 mod translate_tests;
 
-pub use compose::import_compose;
+pub use compose::{import_compose, is_compose};
 pub use document::import_process_compose;
 pub use loss::{Loss, LossReport};
 pub use problem::ImportProblem;

@@ -48,6 +48,7 @@ fn port_error(error: &PortError) -> ErrorDocument {
                 holder.unwrap_or_default()
             ))
         }
+        PortError::Twice { .. } => document("port::taken").help("give one of them another number"),
         PortError::TooMany { .. } | PortError::Full(_) | PortError::Range { .. } => {
             document("port::block").help("write a larger `ports: { block: N }`, or another `base`")
         }
@@ -291,14 +292,14 @@ pub(super) fn environment_rows(id: &EnvironmentId, accepted: &Accepted, generati
         created_at: now,
         updated_at: now,
     };
-    let port = |((service, replica, name), number): (&ports::PortKey, &u16)| PortRow {
-        number: *number,
+    let port = |((service, replica, name), number): (&ports::PortKey, u16)| PortRow {
+        number,
         environment: id.clone(),
         service: service.clone(),
         replica: *replica,
         name: name.clone(),
     };
-    let ports = table.numbers.iter().map(port).collect();
+    let ports = table.held().map(port).collect();
     let beside = Write::PutFact {
         environment: Some(id.clone()),
         key: BESIDE.to_owned(),

@@ -1,12 +1,22 @@
 //! What `init` finds in a folder.
 
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::files::{self, Wanted};
 use serde_json::{Map, Value, json};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Other tools' files, in order of preference.
-const FOREIGN: [&str; 4] = ["process-compose.yaml", "process-compose.yml", "Procfile.dev", "Procfile"];
+const FOREIGN: [&str; 8] = [
+    "process-compose.yaml",
+    "process-compose.yml",
+    "Procfile.dev",
+    "Procfile",
+    "compose.yaml",
+    "compose.yml",
+    "docker-compose.yml",
+    "docker-compose.yaml",
+];
 
 /// Scripts of a package.json that run something that stays.
 const SCRIPTS: [&str; 4] = ["dev", "start", "serve", "worker"];
@@ -31,11 +41,13 @@ impl Found {
 }
 
 /// Looks for what can be run.
-pub(super) fn look(folder: &Path) -> Result<Found, Failure> {
+pub(super) fn look(context: &Context, folder: &Path) -> Result<Found, Failure> {
     let name = folder.file_name().and_then(|n| n.to_str()).map_or_else(|| "stack".to_owned(), fitting);
     let mut found = Found { name, ..Found::default() };
     if let Some(file) = FOREIGN.iter().find(|file| folder.join(file).is_file()) {
-        let imported = files::import(&[PathBuf::from(file)], &Wanted::default(), folder)?;
+        // a compose project is found with its override
+        let inputs = if muster_compose::FILE_NAMES.contains(file) { Vec::new() } else { vec![folder.join(file)] };
+        let imported = files::import(context, &inputs, &Wanted::default(), folder)?;
         if let Some(services) = imported.document.get("services").and_then(Value::as_object) {
             found.services = services.clone();
         }
@@ -45,11 +57,6 @@ pub(super) fn look(folder: &Path) -> Result<Found, Failure> {
         }
         found.imported = Some(imported.document);
         return Ok(found);
-    }
-    for compose in ["compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"] {
-        if folder.join(compose).is_file() {
-            found.notes.push(format!("found {compose}; this version does not take compose files over yet"));
-        }
     }
     package_scripts(folder, &mut found);
     cargo_binaries(folder, &mut found);
@@ -136,6 +143,8 @@ fn fitting(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::Global;
+    use crate::term::Terminal;
 
     #[test]
     fn scripts_and_binaries_are_found() {
@@ -149,7 +158,8 @@ mod tests {
         write("Cargo.toml", "[package]\nname = \"api\"\n");
         write("src/main.rs", "");
         write("src/bin/seed.rs", "");
-        let found = look(folder.path()).unwrap();
+        let context = Context { global: Global::default(), terminal: Terminal::default() };
+        let found = look(&context, folder.path()).unwrap();
         let names: Vec<&String> = found.services.keys().collect();
         assert_eq!(names, ["web", "api", "seed"]);
         assert_eq!(found.services["web"]["process"]["command"], json!(["npm", "run", "dev"]));

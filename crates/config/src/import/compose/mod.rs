@@ -10,13 +10,19 @@
 //! | services whose profile is off | left out | a profile that is on brings them back |
 //! | `deploy` for a swarm | limits and replicas only | the rest says where in a cluster something runs |
 //! | logging drivers | the log of the environment | one time-ordered stream of all services |
+//!
+//! A service without a health check is ready when it runs, as `docker compose up --wait` has it, also where nothing listens
+//! on a port that it publishes.
 
 mod build;
 mod container;
+mod known;
 mod lost;
 mod mounts;
 mod ports;
 mod service;
+
+pub use known::is_compose;
 
 use super::{Attached, ExitRule, Imported, LossReport, Names, stack_name};
 use indexmap::IndexMap;
@@ -25,14 +31,15 @@ use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// Translates a project. What the document cannot say stands in the report.
+/// Translates a project for a document that lies in `root`, absolute. What it cannot say stands in the report.
 #[must_use]
-pub fn import_compose(project: &Project) -> Imported {
+pub fn import_compose(project: &Project, root: &Path) -> Imported {
     let mut loss = LossReport::default();
     let order = order(project);
     let names = Names::new("services", order.iter().copied(), &mut loss);
     let mut import = Import {
         project,
+        root,
         names,
         loss,
         jobs: jobs(project),
@@ -54,7 +61,8 @@ pub fn import_compose(project: &Project) -> Imported {
     document.insert("name".to_owned(), json!(stack_name(Some(&project.name), &project.working_dir)));
     if !import.secrets.is_empty() {
         // where the project's own variables stand
-        document.insert("env_file".to_owned(), json!([".env?"]));
+        let files = project.env_files.iter().map(|file| format!("{}?", import.path(&file.to_string_lossy())));
+        document.insert("env_file".to_owned(), files.collect());
         document.insert("variables".to_owned(), Value::Object(import.secrets));
     }
     let empty = services.is_empty();
@@ -66,12 +74,14 @@ pub fn import_compose(project: &Project) -> Imported {
         renamed: import.names.renamed(),
         namespaces: IndexMap::new(),
     };
-    Imported { document: Value::Object(document), root: project.working_dir.clone(), loss: import.loss, attached }
+    Imported { document: Value::Object(document), root: root.to_owned(), loss: import.loss, attached }
 }
 
 /// What is at hand while a project is translated.
 struct Import<'a> {
     project: &'a Project,
+    /// Where the document lies.
+    root: &'a Path,
     names: Names,
     loss: LossReport,
     /// Services that another one waits for until they are done.
@@ -106,9 +116,9 @@ impl Import<'_> {
         }
     }
 
-    /// A path below the project's folder is written from there.
+    /// A path below the document's folder is written from there.
     fn path(&self, path: &str) -> String {
-        match Path::new(path).strip_prefix(&self.project.working_dir) {
+        match Path::new(path).strip_prefix(self.root) {
             Ok(rest) if rest.as_os_str().is_empty() => ".".to_owned(),
             Ok(rest) => format!("./{}", rest.display()),
             Err(_) => path.to_owned(),

@@ -17,6 +17,10 @@ pub(super) fn service(import: &mut Import<'_>, name: &str, service: &Service) ->
     }
     body.put("container", container::container(import, name, service));
     ports::ports(import, name, service, &mut body);
+    if !service.ports.is_empty() && !import.jobs.contains(name) {
+        // what a published port says of readiness here, it does not there
+        body.put("ready", json!({"healthcheck": true, "fails": 1}));
+    }
     environment(import, name, service, &mut body);
     needs(import, name, service, &mut body);
     restart(import, name, service, &mut body);

@@ -4,13 +4,14 @@ use super::import_compose;
 use crate::import::Imported;
 use muster_compose::{LoadRequest, Memory, read};
 use serde_json::{Value, json};
+use std::path::Path;
 
 fn imported(compose: &str) -> Imported {
     let files =
         Memory::default().with("/p/compose.yaml", compose).with("/p/s.txt", "s").with("/p/.env", "TOKEN=hush\n");
     let request = LoadRequest { cwd: "/p".into(), ..LoadRequest::default() };
     let project = read(&request, &files).unwrap_or_else(|problems| panic!("{problems:?}"));
-    import_compose(&project)
+    import_compose(&project, Path::new("/p"))
 }
 
 /// The body of service `a`.
@@ -35,6 +36,7 @@ fn a_plain_service_is_a_container_with_ports_of_this_machine() {
                 "p80": {"at": 8080, "container": 80, "address": "0.0.0.0"},
                 "udp53": {"at": "auto", "container": 53, "udp": true, "address": "127.0.0.1"},
             },
+            "ready": {"healthcheck": true, "fails": 1},
             "env": {"A": "$$b"},
             "restart": "never",
         }},
@@ -101,7 +103,7 @@ fn mounts_start_at_the_projects_folder_and_secrets_stay_secret() {
     ]);
     assert_eq!(found.document["services"]["a"]["container"]["volumes"], wanted);
     assert_eq!(found.document["variables"], json!({"TOKEN": {"secret": true}}));
-    assert_eq!(found.document["env_file"], json!([".env?"]));
+    assert_eq!(found.document["env_file"], json!(["./.env?"]));
     assert!(!found.document.to_string().contains("hush"));
 }
 
