@@ -28,7 +28,7 @@ pub(crate) struct Build {
 impl Build {
     /// Runs the command.
     pub(crate) async fn run(self, context: &mut Context) -> Outcome {
-        context.global.files.extend(self.file.short);
+        self.file.apply(&mut context.global);
         // what is selected, and not what it needs
         let wanted =
             Wanted { words: self.selection.words, runtimes: self.runtimes, no_deps: true, ..Wanted::default() };
