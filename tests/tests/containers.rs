@@ -1,7 +1,10 @@
 //! Containers as a user meets them: built, shown, measured, watched.
 
-use muster_e2e::Home;
 use muster_e2e::kit::{Engine, components, images};
+use muster_e2e::{Home, Site};
+use serde_json::json;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 
 /// A home whose daemon uses Docker Engine, or none and a reported skip.
 fn docker() -> Option<(Home, Engine)> {
@@ -69,4 +72,56 @@ fn images_are_built_by_command_and_on_the_way_up() {
     assert_eq!(home.service("two")["state"], "ready");
     home.muster(&["down"]).expect_code(0);
     remove_images(&engine, "built", &["one", "two"]);
+}
+
+#[test]
+fn use_and_limits_are_told_of_every_runtime() {
+    let Some(site) = Site::local("containers") else { return };
+    let home = &site.home;
+    let busy = "sh -c 'while :; do :; done'";
+    let (image, host) = (images::BUSYBOX, site.host.alias());
+    home.stack(&format!(
+        "name: used\nservices:\n  \
+         here: {{ command: \"{busy}\", limits: {{ files: 512 }} }}\n  \
+         boxed: {{ container: {{ image: \"{image}\", command: \"{busy}\" }}, limits: {{ memory: 64MiB, cpus: 0.5, pids: 50 }} }}\n  \
+         there: {{ remote: {{ host: {host}, command: \"{busy}\" }}, limits: {{ files: 512 }} }}\n"
+    ));
+    home.muster(&["up", "-d"]).expect_code(0);
+    let top = home.muster(&["top", "--json"]).expect_code(0).json();
+    for service in top["services"].as_array().expect("services") {
+        let (cpu, memory) = (service["cpu_percent"].as_f64(), service["memory_bytes"].as_u64());
+        assert!(cpu.is_some_and(|cpu| cpu > 1.0), "{service}");
+        assert!(memory.is_some_and(|bytes| bytes > 0), "{service}");
+    }
+    // limits are told without being asked for
+    assert_eq!(
+        home.service("boxed")["limits"],
+        json!({"memory_bytes": 64 << 20, "cpus": 0.5, "pids": 50, "files": null})
+    );
+    assert_eq!(home.service("there")["limits"]["files"], 512);
+    let shown = home.muster(&["top"]).expect_code(0).stdout;
+    assert!(shown.contains("% of 50%") && shown.contains("of 64.0 MiB"), "{shown}");
+    let metrics = ask(home, "/v1/metrics");
+    assert!(metrics.contains("application/openmetrics-text"), "{metrics}");
+    for (service, runtime) in [("here", "process"), ("boxed", "container"), ("there", "remote")] {
+        let labels = format!("service=\"{service}\",replica=\"1\",runtime=\"{runtime}\"");
+        for name in ["muster_service_cpu_seconds_total", "muster_service_memory_bytes", "muster_service_ready"] {
+            let line = metrics.lines().find(|line| line.starts_with(name) && line.contains(&labels));
+            let value = line.and_then(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
+            assert!(value.is_some_and(|value| value > 0.0), "{name} of {service}: {line:?}");
+        }
+    }
+    assert!(metrics.contains("muster_service_memory_limit_bytes") && metrics.ends_with("# EOF\n"), "{metrics}");
+    home.muster(&["down"]).expect_code(0);
+}
+
+/// What the daemon answers to a bare GET.
+fn ask(home: &Home, path: &str) -> String {
+    let status = home.muster(&["daemon", "status", "--json"]).expect_code(0).json();
+    let socket = status["socket"].as_str().expect("a socket");
+    let mut stream = UnixStream::connect(socket).expect("a daemon");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: muster\r\nConnection: close\r\n\r\n").expect("written");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("an answer");
+    text
 }

@@ -53,6 +53,7 @@ fn operation(route: &Route) -> Value {
             json!({"application/x-ndjson": {"schema": reference(name)}, "text/event-stream": {"schema": reference(name)}}),
         ),
         Answer::Free => ("200", json!({"application/json": {"schema": {}}})),
+        Answer::Text => ("200", json!({"application/openmetrics-text": {"schema": {"type": "string"}}})),
         Answer::Frames => ("101", json!({})),
     };
     operation["responses"] = json!({

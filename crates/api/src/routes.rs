@@ -15,6 +15,8 @@ pub enum Answer {
     Frames,
     /// JSON whose shape is the file format's, not the API's.
     Free,
+    /// Text of another specification.
+    Text,
 }
 
 /// One route.
@@ -54,6 +56,7 @@ const ACCEPTED: Answer = Answer::One("AcceptedDocument");
 pub const ROUTES: &[Route] = &[
     get("/v1/info", "who answers", Answer::One("InfoDocument")),
     get("/v1/openapi.json", "this document", Answer::Free),
+    get("/v1/metrics", "states, use and limits of everything, as OpenMetrics text", Answer::Text),
     get("/v1/environments", "every environment", Answer::One("EnvironmentsDocument")),
     Route {
         method: "delete",

@@ -36,6 +36,7 @@ pub use crash::CRASH_POINTS;
 pub use engine::{Engine, EngineConfig, OpenError};
 pub use errors::CODES;
 pub use paths::{Paths, environment_id};
+pub use queries::Sample;
 pub use runtimes::{Factory, Runtimes, Settings};
 
 /// Major version of the API: a client of another one must not go on.

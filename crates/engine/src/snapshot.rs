@@ -1,11 +1,11 @@
 //! What readers see: one immutable picture per change. Only what changed is made anew; the rest is shared.
 
 use crate::address::from_here;
-use crate::documents::ServiceStatus;
+use crate::documents::{LimitsDocument, ServiceStatus};
 use crate::ports::PortTable;
 use muster_core::{Accepted, State, View};
 use muster_runtime::Handle;
-use muster_spec::{InstanceId, RuntimeKind, ServiceName, ServiceSpec};
+use muster_spec::{ByteSize, InstanceId, Limits, RuntimeKind, ServiceName, ServiceSpec};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -20,6 +20,13 @@ pub(crate) struct InstanceInfo {
     pub(crate) started_at_ns: Option<u64>,
     /// The reason in one line, when it is not where it should be.
     pub(crate) reason: Option<String>,
+}
+
+/// As documents tell it; nothing where there is no limit at all.
+fn limits(limits: &Limits) -> Option<LimitsDocument> {
+    let memory_bytes = limits.memory.as_ref().map(ByteSize::get);
+    let some = *limits != Limits::default();
+    some.then_some(LimitsDocument { memory_bytes, cpus: limits.cpus, pids: limits.pids, files: limits.files })
 }
 
 /// Whether a run may be alive.
@@ -141,6 +148,7 @@ impl Snapshot {
             stale,
             cpu_percent: None,
             memory_bytes: None,
+            limits: spec.and_then(|spec| limits(&spec.limits)),
             settled: view.settled,
             log_dir: info.handle.as_ref().and_then(|h| h.log_dir.as_ref()).map(|d| d.display().to_string()),
         })

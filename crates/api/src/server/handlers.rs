@@ -48,6 +48,7 @@ pub(crate) fn router(app: App) -> Router {
     Router::new()
         .route("/v1/info", get(info))
         .route("/v1/openapi.json", get(openapi))
+        .route("/v1/metrics", get(metrics))
         .route("/v1/environments", get(environments))
         .route("/v1/environments/{id}", delete(remove))
         .nest("/v1/environments/{id}", environment)
@@ -90,6 +91,14 @@ async fn info(State(app): State<App>) -> Answer {
 
 async fn openapi(State(app): State<App>) -> Answer {
     ok(&crate::openapi::document(&app.version))
+}
+
+async fn metrics(State(app): State<App>) -> Answer {
+    let samples = app.engine.samples().await;
+    let text = super::metrics::encode(&app.version, &samples).map_err(|error| {
+        Failure::from(ErrorDocument::new("runtime::failed", exit::FAILED, format!("the metrics: {error}")))
+    })?;
+    Ok(([(http::header::CONTENT_TYPE, super::metrics::CONTENT_TYPE)], text).into_response())
 }
 
 async fn environments(State(app): State<App>) -> Answer {

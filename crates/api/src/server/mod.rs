@@ -6,6 +6,7 @@
 mod failure;
 mod handlers;
 mod listen;
+mod metrics;
 mod streams;
 mod terminal;
 

@@ -154,8 +154,8 @@ pub(crate) fn top(document: &StatusDocument, terminal: &Terminal) -> String {
         vec![
             instance(service),
             process(service).unwrap_or_default(),
-            service.cpu_percent.map(|cpu| format!("{cpu:.1}%")).unwrap_or_default(),
-            service.memory_bytes.map(human::bytes).unwrap_or_default(),
+            super::status::cpu(service).unwrap_or_default(),
+            super::status::memory(service).unwrap_or_default(),
             service.uptime_s.map(human::duration).unwrap_or_default(),
         ]
     });

@@ -21,6 +21,20 @@ pub(crate) fn process(service: &ServiceStatus) -> Option<String> {
     Some(service.host.as_ref().map_or_else(|| pid.to_string(), |host| format!("{host}:{pid}")))
 }
 
+/// `3.1%`, or `3.1% of 150%` where it may use no more.
+pub(crate) fn cpu(service: &ServiceStatus) -> Option<String> {
+    let used = service.cpu_percent?;
+    let most = service.limits.as_ref().and_then(|limits| limits.cpus);
+    Some(most.map_or_else(|| format!("{used:.1}%"), |most| format!("{used:.1}% of {:.0}%", most * 100.0)))
+}
+
+/// `748 KiB`, or `748 KiB of 512 MiB` where it may use no more.
+pub(crate) fn memory(service: &ServiceStatus) -> Option<String> {
+    let used = human::bytes(service.memory_bytes?);
+    let most = service.limits.as_ref().and_then(|limits| limits.memory_bytes);
+    Some(most.map_or_else(|| used.clone(), |most| format!("{used} of {}", human::bytes(most))))
+}
+
 /// A row per instance, and what is wrong with the whole below.
 fn table_of(document: &StatusDocument, terminal: &Terminal) -> String {
     let heads = ["NAME", "GROUP", "STATE", "RUNTIME", "PID", "PORTS", "UPTIME", "RESTARTS", "CPU", "MEMORY", "REASON"];
@@ -54,8 +68,8 @@ fn row(service: &ServiceStatus) -> Vec<String> {
         ports.collect::<Vec<_>>().join(" "),
         service.uptime_s.filter(|_| runs).map(human::duration).unwrap_or_default(),
         if service.restarts > 0 { service.restarts.to_string() } else { String::new() },
-        service.cpu_percent.map(|cpu| format!("{cpu:.1}%")).unwrap_or_default(),
-        service.memory_bytes.map(human::bytes).unwrap_or_default(),
+        cpu(service).unwrap_or_default(),
+        memory(service).unwrap_or_default(),
         reasons.join("; "),
     ]
 }
@@ -74,6 +88,7 @@ pub(crate) fn table(document: &StatusDocument, terminal: &Terminal) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use muster_engine::documents::LimitsDocument;
 
     pub(crate) fn service(name: &str, state: &str) -> ServiceStatus {
         serde_json::from_value(serde_json::json!({
@@ -118,6 +133,17 @@ pub(crate) mod tests {
         memory  ready   remote        lab-1:4242  grpc:50051  2h 34m
         api     failed  remote lab-1                                  5         exited with code 1, 5 times within 60s
         ");
+    }
+
+    #[test]
+    fn use_is_told_with_its_limit() {
+        let mut service = service("api", "ready");
+        (service.cpu_percent, service.memory_bytes) = (Some(3.1), Some(5 << 20));
+        assert_eq!((cpu(&service).unwrap(), memory(&service).unwrap()), ("3.1%".into(), "5.0 MiB".into()));
+        let limits = LimitsDocument { memory_bytes: Some(512 << 20), cpus: Some(1.5), pids: None, files: None };
+        service.limits = Some(limits);
+        let told = (cpu(&service).unwrap(), memory(&service).unwrap());
+        assert_eq!(told, ("3.1% of 150%".into(), "5.0 MiB of 512 MiB".into()));
     }
 
     #[test]

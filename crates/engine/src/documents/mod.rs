@@ -16,8 +16,8 @@ pub use explain::{
 pub use outcome::{BuildDocument, BuildProgress, BuildResult, Failure, LogLine, Outcome, Progress};
 pub use request::{CommandContext, ExecRequest, LogQuery, SelectRequest, UpRequest, WaitRequest, WaitUntil};
 pub use status::{
-    AcceptedDocument, CheckResult, EnvironmentDocument, HealthDocument, InfoDocument, ServiceHealth, ServiceStatus,
-    StatusDocument,
+    AcceptedDocument, CheckResult, EnvironmentDocument, HealthDocument, InfoDocument, LimitsDocument, ServiceHealth,
+    ServiceStatus, StatusDocument,
 };
 
 use schemars::JsonSchema;

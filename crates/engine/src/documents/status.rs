@@ -110,10 +110,26 @@ pub struct ServiceStatus {
     pub cpu_percent: Option<f64>,
     /// Live use of memory, when asked for.
     pub memory_bytes: Option<u64>,
+    /// What it may use; null where nothing is limited.
+    #[serde(default)]
+    pub limits: Option<LimitsDocument>,
     /// Nothing more will happen by itself.
     pub settled: bool,
     /// The folder of the run's log segments, where it is on this machine.
     pub log_dir: Option<String>,
+}
+
+/// What an instance may use; null is no limit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LimitsDocument {
+    /// Bytes of memory.
+    pub memory_bytes: Option<u64>,
+    /// Cores, as a fraction.
+    pub cpus: Option<f64>,
+    /// Processes and threads.
+    pub pids: Option<u64>,
+    /// Open files.
+    pub files: Option<u64>,
 }
 
 /// Probes asked now: `muster.health.v1`.

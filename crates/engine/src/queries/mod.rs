@@ -11,3 +11,4 @@ mod wait;
 mod ways;
 
 pub(crate) use events::async_stream;
+pub use state::Sample;

@@ -50,12 +50,25 @@ impl Engine {
         })
     }
 
+    /// Everything of every environment with what it uses now, one look each: what metrics are made of.
+    pub async fn samples(&self) -> Vec<Sample> {
+        let mut samples = Vec::new();
+        for handle in self.handles() {
+            let now = handle.now();
+            let stack = now.accepted.as_ref().map(|a| a.stack.name.to_string()).unwrap_or_default();
+            let all: Vec<InstanceId> = now.instances.keys().cloned().collect();
+            let handles: Vec<_> = all.iter().map(|instance| living(&now, instance)).collect();
+            let usages = self.usages(&handles).await;
+            samples.extend(all.iter().zip(usages).filter_map(|(instance, usage)| {
+                let (stack, environment) = (stack.clone(), handle.id.to_string());
+                Some(Sample { stack, environment, status: now.status(instance)?, usage })
+            }));
+        }
+        samples
+    }
+
     async fn add_usage(&self, now: &Snapshot, services: &mut [(InstanceId, ServiceStatus)]) {
-        let handles: Vec<Option<Arc<Handle>>> = services
-            .iter()
-            .map(|(instance, _)| now.instances.get(instance))
-            .map(|info| info.filter(|i| alive(i.view.state)).and_then(|i| i.handle.clone()))
-            .collect();
+        let handles: Vec<_> = services.iter().map(|(instance, _)| living(now, instance)).collect();
         let first = self.usages(&handles).await;
         tokio::time::sleep(USAGE_WINDOW).await;
         let second = self.usages(&handles).await;
@@ -139,6 +152,24 @@ impl Engine {
         });
         Ok(WhyDocument { schema: "muster.why.v1".to_owned(), services: services.collect() })
     }
+}
+
+/// One instance with what it uses.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    /// The stack's name.
+    pub stack: String,
+    /// The environment's identity.
+    pub environment: String,
+    /// What is known of it.
+    pub status: ServiceStatus,
+    /// What it uses, where it runs and its runtime tells.
+    pub usage: Option<Usage>,
+}
+
+/// The handle of what may be alive.
+fn living(now: &Snapshot, instance: &InstanceId) -> Option<Arc<Handle>> {
+    now.instances.get(instance).filter(|info| alive(info.view.state)).and_then(|info| info.handle.clone())
 }
 
 /// A port of which nothing is known yet.
