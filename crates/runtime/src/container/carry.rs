@@ -39,7 +39,9 @@ fn supervise(client: &Arc<Client>, run: &Arc<Run>, id: &str, pid: u32) {
     let (client, run, id) = (Arc::clone(client), Arc::clone(run), id.to_owned());
     match guard::look(pid, &id, client.is_podman) {
         Supervision::Guarded(guard) => {
-            tokio::spawn(guard.watch(client, run, id));
+            // nobody else sets it: a run is supervised once
+            let _ = run.guard.set(Arc::clone(&guard));
+            tokio::spawn(async move { guard.watch(client, run, id).await });
         }
         Supervision::Orphaned(main) => {
             tokio::spawn(async move { guard::end(&main, &client, &run, &id).await });
@@ -109,7 +111,9 @@ pub(super) async fn conclude(driver: &Arc<Driver>, run: &Arc<Run>, started: Star
 }
 
 fn record(driver: &Driver, run: &Run, ending: Ending, log_bytes: u64) {
-    let killed = run.supervisor_killed.load(Ordering::SeqCst);
+    // an engine may tell an exit before the guard gets to tell why
+    let bereft = run.guard.get().is_some_and(|guard| guard.is_bereft());
+    let killed = bereft || run.supervisor_killed.load(Ordering::SeqCst);
     let exit = if killed { Known::SupervisorKilled } else { ending.exit };
     let record = ExitRecord { exit, at_ns: ending.at_ns, log_bytes, note: ending.note };
     if let Err(error) = records::write_exit(&run.folder, &record) {

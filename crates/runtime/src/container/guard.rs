@@ -8,9 +8,10 @@ use super::engine::Client;
 use super::records::Ending;
 use super::run::Run;
 use crate::contract::Known;
-use crate::sys;
+use crate::sys::{self, FirstToEnd};
 use bollard::query_parameters::KillContainerOptions;
 use std::fs;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -21,10 +22,14 @@ use tokio::time::timeout;
 const GONE: Duration = Duration::from_secs(5);
 
 /// A container's main process and who supervises it, both pinned.
+#[derive(Debug)]
 pub(super) struct Guard {
     main: OwnedFd,
-    supervisor: OwnedFd,
+    first: FirstToEnd,
 }
+
+/// Its place in [`Guard::first`], after the main process.
+const SUPERVISOR: u64 = 1;
 
 /// Whether a process of this machine belongs to a container: its cgroup is named by the container's id.
 pub(super) fn is_of(pid: u32, id: &str) -> bool {
@@ -34,7 +39,7 @@ pub(super) fn is_of(pid: u32, id: &str) -> bool {
 /// Who looks after a container.
 pub(super) enum Supervision {
     /// Its supervisor, which is watched.
-    Guarded(Guard),
+    Guarded(Arc<Guard>),
     /// Nobody: its supervisor was killed while we did not look.
     Orphaned(OwnedFd),
     /// It cannot be seen from here.
@@ -51,21 +56,30 @@ pub(super) fn look(pid: u32, id: &str, is_podman: bool) -> Supervision {
         return Supervision::Orphaned(main);
     }
     // pinned first, compared then: neither number can have changed its owner in between
-    match sys::open_pidfd(parent) {
-        Ok(supervisor) if parent > 1 && parent_is(pid, parent) => Supervision::Guarded(Guard { main, supervisor }),
-        Ok(_) | Err(_) => Supervision::Unseen,
-    }
+    let guard = || {
+        let (again, supervisor) = (main.try_clone()?, sys::open_pidfd(parent)?);
+        if parent <= 1 || !parent_is(pid, parent) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        Ok::<_, io::Error>(Guard { first: FirstToEnd::of(vec![again, supervisor])?, main })
+    };
+    guard().map_or(Supervision::Unseen, |guard| Supervision::Guarded(Arc::new(guard)))
 }
 
 impl Guard {
-    /// Waits until the supervisor is gone while the main process lives; then ends that, and tells it.
-    pub(super) async fn watch(self, client: Arc<Client>, run: Arc<Run>, id: String) {
-        sys::ended(&self.supervisor).await;
-        if sys::has_ended(&self.main) {
+    /// Whether the supervisor ended before the main process did, as far as any of both has.
+    pub(super) fn is_bereft(&self) -> bool {
+        self.first.known() == Some(SUPERVISOR)
+    }
+
+    /// Waits until one of both is gone. Where that is the supervisor it ends the main process, and tells it.
+    pub(super) async fn watch(&self, client: Arc<Client>, run: Arc<Run>, id: String) {
+        match self.first.which().await {
+            Ok(SUPERVISOR) => end(&self.main, &client, &run, &id).await,
             // as it should be: first the container, then who supervised it
-            return;
+            Ok(_) => {}
+            Err(error) => tracing::warn!(run = %run.id, %error, "who supervises a container is not watched"),
         }
-        end(&self.main, &client, &run, &id).await;
     }
 }
 

@@ -1,5 +1,6 @@
 //! A run as this driver knows it: what happened to it so far, and what is told to its task.
 
+use super::guard::Guard;
 use super::records::{Ending, Started};
 pub(super) use crate::progress::Phase;
 use crate::progress::{self, Progress};
@@ -25,6 +26,8 @@ pub(super) struct Run {
     pub(super) started: OnceLock<Started>,
     /// The engine's own supervisor of it was killed: whatever else is told of its end.
     pub(super) supervisor_killed: AtomicBool,
+    /// Who supervises it, where that can be seen.
+    pub(super) guard: OnceLock<Arc<Guard>>,
 }
 
 impl Run {
@@ -38,6 +41,7 @@ impl Run {
             writer: Arc::new(Semaphore::new(1)),
             started: OnceLock::new(),
             supervisor_killed: AtomicBool::new(false),
+            guard: OnceLock::new(),
         }
     }
 

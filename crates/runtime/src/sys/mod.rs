@@ -12,8 +12,8 @@ mod memory;
 pub use linux::become_subreaper;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
-    ProcessUse, descendants, end_orphans, ended, has_ended, is_root, lock_folder, open_pidfd, process_use, reap,
-    signal_pidfd, tracer,
+    FirstToEnd, ProcessUse, descendants, end_orphans, ended, has_ended, is_root, lock_folder, open_pidfd, process_use,
+    reap, signal_pidfd, tracer,
 };
 #[cfg(target_os = "linux")]
 pub use memory::release_memory;

@@ -106,7 +106,7 @@ async fn an_image_that_is_not_there(harness: &ContainerHarness) {
     let mut never = spec("muster-test/nobody-has-it:1");
     container(&mut never).pull = PullPolicy::Never;
     let reason = refused(&driver, &run, &never).await;
-    assert!(reason.contains("`muster-test/nobody-has-it:1`") && reason.contains("pull: never"), "{reason}");
+    assert!(reason.contains("`muster-test/nobody-has-it:1`") && reason.contains("pull_policy: never"), "{reason}");
     // no registry can be reached from a test
     let reason = refused(&driver, &run, &spec("127.0.0.1:9/nobody/has-it:1")).await;
     assert!(reason.contains("cannot be pulled") && reason.contains("127.0.0.1:9/nobody/has-it:1"), "{reason}");
