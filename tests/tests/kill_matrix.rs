@@ -2,7 +2,8 @@
 //!
 //! What is asked afterwards: no orphan, never two copies of one service, the same processes where nothing was struck, an
 //! exit that is known, every byte of output. An observer outside of Muster answers, from /proc and the workers' own notes.
-//! `MUSTER_TEST_FULL=1` makes 20 rounds of each cell, `MUSTER_TEST_SEED` repeats the random times of a run.
+//! `MUSTER_TEST_FULL=1` makes 20 rounds of each cell, `MUSTER_TEST_ROUNDS` as many as it says, `MUSTER_TEST_SEED` repeats
+//! the random times of a run, `MUSTER_TEST_PHASE` is one column (`Restarting`).
 
 #[cfg_attr(not(feature = "places"), expect(dead_code, reason = "the other runtimes are tested with `--full`"))]
 mod matrix;
@@ -28,8 +29,10 @@ const CRASH_POINTS: [&str; 8] = [
 fn row(ground: Ground, target: Target) {
     let seed = Random::seed();
     let rounds = if ground == Ground::Process { rounds() } else { rounds_elsewhere() };
+    let chosen = std::env::var("MUSTER_TEST_PHASE").ok();
     let wrong: u64 = PHASES
         .iter()
+        .filter(|phase| chosen.as_ref().is_none_or(|chosen| *chosen == format!("{phase:?}")))
         .map(|phase: &Phase| {
             let name = format!("{ground:?}: {target:?} x {phase:?}");
             cell(&name, rounds, seed, |random| round(ground, target, *phase, random))

@@ -31,6 +31,7 @@ type Places = Vec<(&'static str, &'static str)>;
 
 /// A site with the stack of these services.
 struct Stage {
+    suite: String,
     site: Site,
     places: Places,
     random: Random,
@@ -68,7 +69,7 @@ impl Stage {
             let _ = writeln!(text, "      {name}: {{ runtime: {runtime} }}");
         }
         site.home.stack(&text);
-        Some(Self { site, places, random: Random::new(Random::seed()), told: String::new() })
+        Some(Self { suite: suite.to_owned(), site, places, random: Random::new(Random::seed()), told: String::new() })
     }
 
     /// Where everybody runs when one service is moved.
@@ -190,7 +191,7 @@ impl Stage {
 
     /// Everything goes down, and nothing is left.
     fn down(&self) {
-        println!("{}", self.told);
+        muster_e2e::kit::shown(&format!("{}:\n{}", self.suite, self.told));
         self.site.home.muster(&["down", "--data"]).ok();
         assert_eq!(self.site.at_engine(), Vec::<String>::new(), "at the engine after `down`");
         assert_eq!(self.site.home.workers_alive(), [], "after `down`");

@@ -3,7 +3,7 @@
 //! Both sides are whole commands in the same run, one after the other in turn. `MUSTER_TEST_FULL=1` takes medians of ten
 //! and holds them against the promise; otherwise three rounds guard against a mistake of another order.
 
-use muster_e2e::kit::{components, images};
+use muster_e2e::kit::{components, images, shown};
 use muster_e2e::{Site, full};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -25,9 +25,28 @@ fn timed(run: impl FnOnce()) -> Duration {
     begun.elapsed()
 }
 
-fn median(mut times: Vec<Duration>) -> Duration {
+fn median(times: &[Duration]) -> Duration {
+    let mut times = times.to_vec();
     times.sort_unstable();
     times[times.len() / 2]
+}
+
+/// A row of the table that is shown: fastest, median and slowest, in milliseconds.
+fn row(what: &str, times: &[Duration]) -> String {
+    let ms = |time: Duration| time.as_secs_f64() * 1000.0;
+    let (fastest, slowest) = (times.iter().min(), times.iter().max());
+    let (fastest, slowest) = (fastest.copied().unwrap_or_default(), slowest.copied().unwrap_or_default());
+    format!("  {what:<42}{:>8.0}{:>8.0}{:>8.0}\n", ms(fastest), ms(median(times)), ms(slowest))
+}
+
+/// Shows both, and holds the ratio of their medians against the bound.
+fn compare(title: &str, ours: (&str, &[Duration]), theirs: (&str, &[Duration]), promised: f64) {
+    let ratio = median(ours.1).as_secs_f64() / median(theirs.1).as_secs_f64();
+    let head = format!("{title}, {} rounds in turn (ms)", ours.1.len());
+    let table = format!("{head:<44}{:>8}{:>8}{:>8}\n", "fastest", "median", "slowest");
+    let rows = row(ours.0, ours.1) + &row(theirs.0, theirs.1);
+    shown(&format!("{table}{rows}  ratio of the medians {ratio:.2}, promised {promised}\n"));
+    assert!(ratio <= bound(promised), "{ratio:.2} x");
 }
 
 fn docker(client: &Path, address: &str, words: &[&str]) {
@@ -65,10 +84,7 @@ fn a_container_starts_as_quickly_as_by_docker_run() {
         ours.push(timed(|| site.home.muster(&["start", "one"]).ok()));
         site.home.muster(&["stop", "one"]).ok();
     }
-    let (ours, theirs) = (median(ours), median(theirs));
-    let ratio = ours.as_secs_f64() / theirs.as_secs_f64();
-    println!("a container: muster start {ours:?}, docker run -d {theirs:?}, {ratio:.2} x");
-    assert!(ratio <= bound(1.1), "{ratio:.2} x");
+    compare("a container", ("muster start", &ours), ("docker run -d", &theirs), 1.1);
     site.home.muster(&["down"]).ok();
 }
 
@@ -90,9 +106,6 @@ fn twenty_remote_services_start_in_twice_the_time_of_one() {
         twenty.push(timed(|| site.home.muster(&["start", "many-*"]).ok()));
         site.home.muster(&["stop", "many-*"]).ok();
     }
-    let (one, twenty) = (median(one), median(twenty));
-    let ratio = twenty.as_secs_f64() / one.as_secs_f64();
-    println!("remote services: one {one:?}, twenty {twenty:?}, {ratio:.2} x");
-    assert!(ratio <= bound(2.0), "{ratio:.2} x");
+    compare("remote services", ("twenty", &twenty), ("one", &one), 2.0);
     site.home.muster(&["down"]).ok();
 }

@@ -14,7 +14,10 @@ pub(crate) fn run(workspace: &Workspace, mut args: Args) -> Result<()> {
     let passed_on = args.rest();
     setup::prepare()?;
     let skips = workspace.scratch()?.join("skips");
-    std::fs::write(&skips, "").with_context(|| format!("emptying `{}`", skips.display()))?;
+    let shown = workspace.scratch()?.join("shown");
+    for file in [&skips, &shown] {
+        std::fs::write(file, "").with_context(|| format!("emptying `{}`", file.display()))?;
+    }
 
     let mut failed = Vec::new();
     let mut note = |suite: &'static str, result: Result<()>| {
@@ -23,12 +26,14 @@ pub(crate) fn run(workspace: &Workspace, mut args: Args) -> Result<()> {
             failed.push(suite);
         }
     };
-    note("cargo test", cargo_test(workspace, &Plan { full, passed_on: &passed_on, skips: &skips }));
+    note("cargo test", cargo_test(workspace, &Plan { full, passed_on: &passed_on, skips: &skips, shown: &shown }));
     if passed_on.is_empty() {
         note("sim", sim::run(workspace, Args::new(std::iter::empty())));
         note("mutants", sim::mutants(workspace, Args::new(std::iter::empty())));
     }
 
+    // tables and figures, for who closes an issue with them
+    print!("{}", std::fs::read_to_string(&shown).with_context(|| format!("reading `{}`", shown.display()))?);
     let skipped = std::fs::read_to_string(&skips).with_context(|| format!("reading `{}`", skips.display()))?;
     let skipped = skipped_suites(&skipped);
     for line in &skipped {
@@ -49,6 +54,7 @@ struct Plan<'a> {
     full: bool,
     passed_on: &'a [String],
     skips: &'a Path,
+    shown: &'a Path,
 }
 
 fn cargo_test(workspace: &Workspace, plan: &Plan<'_>) -> Result<()> {
@@ -78,7 +84,7 @@ fn run_tests(workspace: &Workspace, plan: &Plan<'_>, shim: &Path, components: &[
             cargo.args(["--features", PLACES]);
         }
     }
-    cargo.args(plan.passed_on).env("MUSTER_SKIPS", plan.skips).env("MUSTER_SHIM", shim);
+    cargo.args(plan.passed_on).env("MUSTER_SKIPS", plan.skips).env("MUSTER_SHOWN", plan.shown).env("MUSTER_SHIM", shim);
     cargo.envs(components.iter().map(|(name, value)| (name, value)));
     if plan.full {
         cargo.env("MUSTER_TEST_FULL", "1");

@@ -55,14 +55,24 @@ pub fn postgres(suite: &str) -> Option<PathBuf> {
 
 /// Notes that something was not tested, for whoever reads the result: `SKIPPED suite: reason`.
 pub fn skip(suite: &str, reason: &str) {
-    use std::io::Write as _;
     let line = format!("SKIPPED {suite}: {reason}");
     eprintln!("{line}");
     let Some(path) = std::env::var_os("MUSTER_SKIPS") else { return };
-    if let Ok(mut file) = std::fs::OpenOptions::new().create(true).append(true).open(path) {
-        // the line on standard error says it as well
-        let _ = writeln!(file, "{line}");
-    }
+    append(&path, &format!("{line}\n"));
+}
+
+/// Shows what a test measured or proved, to be read and pasted: on its output, and at the end of `cargo xtask test`.
+pub fn shown(text: &str) {
+    println!("{text}");
+    let Some(path) = std::env::var_os("MUSTER_SHOWN") else { return };
+    append(&path, &format!("{text}\n"));
+}
+
+/// In one write: other tests do so at the same time. What it says stands on the test's output as well.
+fn append(path: &std::ffi::OsStr, text: &str) {
+    use std::io::Write as _;
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+    let _ = file.and_then(|mut file| file.write_all(text.as_bytes()));
 }
 
 /// The engine that a variable names, else the one that stays up between runs.

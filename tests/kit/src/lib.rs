@@ -24,7 +24,7 @@ pub mod podman;
 pub mod postgres;
 pub mod services;
 
-pub use components::skip;
+pub use components::{shown, skip};
 pub use engine::Engine;
 
 /// Why a component cannot be had, in words.

@@ -1,6 +1,6 @@
 //! Faults of containers: each is told with what to do, what is healthy is kept, and nothing is lost by it.
 
-use muster_e2e::kit::{Engine, components, images};
+use muster_e2e::kit::{Engine, components, images, shown};
 use muster_e2e::{Home, Site, free_port};
 use serde_json::{Value, json};
 use std::io::{Read as _, Write as _};
@@ -38,10 +38,10 @@ pub(crate) fn fails(home: &Home, container: &str, words: &[&str]) -> Value {
     home.service("bad")
 }
 
-/// Prints the line in which it is told, for who reads the result.
+/// Shows the line in which it is told, for who reads the result.
 pub(crate) fn told(stderr: &str) {
     let line = stderr.lines().find(|line| line.contains('✗') || line.starts_with("error"));
-    println!("{}", line.unwrap_or_default().trim());
+    shown(&format!("fault: {}", line.unwrap_or_default().trim()));
 }
 
 /// The same, now with what was wrong put right.
@@ -199,7 +199,7 @@ fn a_container_that_somebody_kills_is_restarted_and_one_removed_is_told() {
         let status = home.muster(&["status"]).stdout;
         let line = status.lines().find(|line| line.contains("gone")).unwrap_or_default();
         assert!(line.contains(" stopped ") && line.contains("removed by someone else"), "{status}");
-        println!("{line}");
+        shown(&format!("fault: {line}"));
         home.muster(&["up", "-d"]).ok();
         assert_eq!(home.service("gone")["state"], "ready");
     }
@@ -224,7 +224,7 @@ fn a_service_on_loopback_that_a_container_needs() {
     for word in ["listens on 127.0.0.1 only", "${bind.http}"] {
         assert!(why.stdout.contains(word), "{}", why.stdout);
     }
-    println!("{}", why.stdout.trim());
+    shown(&format!("fault: {}", why.stdout.trim()));
     stack("${bind.http}");
     let why = site.home.muster(&["why", "--address", "asks", "hidden"]).expect_code(0);
     assert!(!why.stdout.contains("missing"), "{}", why.stdout);

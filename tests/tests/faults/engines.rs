@@ -3,7 +3,7 @@
 use crate::containers::{fails, home_at, id};
 use crate::small::Small;
 use muster_e2e::kit::docker::PrivateDocker;
-use muster_e2e::kit::{components, images, skip};
+use muster_e2e::kit::{components, images, shown, skip};
 use muster_e2e::{Home, PATIENCE, Site, flood, wait_for, wait_until};
 use serde_json::json;
 use std::fs;
@@ -77,7 +77,7 @@ fn an_engine_that_goes_and_comes_back() {
         line = status.lines().find(|line| line.contains("web")).unwrap_or_default().to_owned();
         line.contains("engine unreachable since")
     });
-    println!("{line}");
+    shown(&format!("fault: {line}"));
     private.daemon().start().expect("it is back");
     wait_for("the container runs again", PATIENCE * 2, || {
         let web = home.service("web");

@@ -51,14 +51,18 @@ const SERVICES: [&str; 5] = ["db", "api", "fork", "once", "web"];
 /// The promise: the tree of a killed supervisor is gone within this time.
 const TREE_GONE: Duration = Duration::from_secs(1);
 
+fn named_rounds() -> Option<u64> {
+    std::env::var("MUSTER_TEST_ROUNDS").ok()?.parse().ok()
+}
+
 /// Rounds of one cell.
 pub(crate) fn rounds() -> u64 {
-    if muster_e2e::full() { 20 } else { 3 }
+    named_rounds().unwrap_or(if muster_e2e::full() { 20 } else { 3 })
 }
 
 /// Rounds of one cell where starting takes an engine or a link.
 pub(crate) fn rounds_elsewhere() -> u64 {
-    if muster_e2e::full() { 20 } else { 1 }
+    named_rounds().unwrap_or(if muster_e2e::full() { 20 } else { 1 })
 }
 
 /// Writes the stack that all rounds use.
@@ -92,20 +96,24 @@ pub(crate) fn write_stack(field: &Field, flood: bool) {
 /// Runs the rounds of a cell; prints its line of the table and gives the number that went wrong.
 pub(crate) fn cell(name: &str, rounds: u64, seed: u64, round: impl Fn(&mut Random)) -> u64 {
     let mut wrong = 0;
-    let begun = Instant::now();
+    let (begun, mut slowest) = (Instant::now(), Duration::ZERO);
     for number in 0..rounds {
         let seed = seed.wrapping_add(number);
+        let round_begun = Instant::now();
         let result = catch_unwind(AssertUnwindSafe(|| round(&mut Random::new(seed))));
         if result.is_err() {
             eprintln!("{name}: the round with seed {seed} went wrong");
             wrong += 1;
         }
+        slowest = slowest.max(round_begun.elapsed());
     }
-    println!(
-        "{name:<28} {:>3} of {rounds:>3} rounds ok, {:>5.1} s, seed {seed}",
+    let line = format!(
+        "{name:<28} {:>3} of {rounds:>3} rounds ok, {:>5.1} s, slowest {:>4.1} s, seed {seed}",
         rounds - wrong,
-        begun.elapsed().as_secs_f64()
+        begun.elapsed().as_secs_f64(),
+        slowest.as_secs_f64()
     );
+    muster_e2e::kit::shown(&line);
     wrong
 }
 

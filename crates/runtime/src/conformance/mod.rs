@@ -14,7 +14,7 @@ mod report;
 mod survival;
 
 pub use harness::{Harness, Miss, Program, Verdict};
-pub use report::{Outcome, Report, check};
+pub use report::{Outcome, Report, check, table};
 
 use crate::contract::Capability;
 use futures::future::{BoxFuture, FutureExt as _};

@@ -52,6 +52,44 @@ impl fmt::Display for Report {
     }
 }
 
+/// All clauses and several runtimes, each in a column; reasons and failures stand below, by number.
+#[must_use]
+pub fn table(reports: &[Report]) -> String {
+    let mut order = ["fake", "process", "docker", "podman", "remote"].map(|name| (name, None)).to_vec();
+    for report in reports {
+        match order.iter_mut().find(|(name, _)| *name == report.runtime) {
+            Some((_, column)) => *column = Some(report),
+            None => order.push((report.runtime, Some(report))),
+        }
+    }
+    let mut text = format!("{:<24}", "clause");
+    for (name, _) in &order {
+        text += &format!("{name:<10}");
+    }
+    let mut notes: Vec<String> = Vec::new();
+    for (index, clause) in CLAUSES.iter().enumerate() {
+        text = format!("{}\n{:<24}", text.trim_end(), clause.name);
+        for (_, column) in &order {
+            let (word, note) = match column.map(|report| &report.outcomes[index].1) {
+                Some(Outcome::Ok) => ("ok", None),
+                Some(Outcome::NotApplicable(reason)) => ("n.a.", Some(reason)),
+                Some(Outcome::Failed(reason)) => ("FAILED", Some(reason)),
+                None => ("missing", None),
+            };
+            let number = note.map(|note| {
+                notes.iter().position(|known| known == note).unwrap_or_else(|| {
+                    notes.push(note.clone());
+                    notes.len() - 1
+                })
+            });
+            let number = number.map(|number| format!(" ({})", number + 1)).unwrap_or_default();
+            text += &format!("{:<10}", format!("{word}{number}"));
+        }
+    }
+    let notes = notes.iter().enumerate().map(|(number, note)| format!("\n({}) {note}", number + 1));
+    format!("{}{}", text.trim_end(), notes.collect::<String>())
+}
+
 /// Holds a runtime against all clauses.
 pub async fn check(harness: &dyn Harness) -> Report {
     let mut outcomes = Vec::new();

@@ -14,10 +14,11 @@
 //! # drop(runtime) });
 //! ```
 
+mod log;
 mod script;
 mod world;
 
-pub use script::{Act, Script, StartScript, StopScript};
+pub use script::{Act, Given, Script, StartScript, StopScript};
 pub use world::World;
 
 use crate::contract::{
@@ -143,8 +144,7 @@ impl Runtime for FakeRuntime {
     fn logs<'a>(&'a self, handle: &'a Handle, from: u64) -> BoxFuture<'a, Result<Vec<LogChunk>, RuntimeError>> {
         async move {
             let run = self.world.find(&handle.run).ok_or_else(|| RuntimeError::Gone(handle.run.clone()))?;
-            let chunks = run.chunks().clone();
-            Ok(chunks.into_iter().filter_map(|chunk| cut(chunk, from)).collect())
+            Ok(run.chunks(from))
         }
         .boxed()
     }
@@ -189,17 +189,6 @@ fn ended_handle(run: &RunId, runtime: RuntimeKind) -> Handle {
         log_dir: None,
         opaque: serde_json::Value::Null,
     }
-}
-
-/// The part of a piece from an offset on.
-fn cut(mut chunk: LogChunk, from: u64) -> Option<LogChunk> {
-    let skip = usize::try_from(from.saturating_sub(chunk.offset)).unwrap_or(usize::MAX);
-    if skip >= chunk.bytes.len() {
-        return None;
-    }
-    chunk.bytes.drain(..skip);
-    chunk.offset += skip as u64;
-    Some(chunk)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What a scripted run does.
 
 use crate::contract::Known;
+use muster_spec::Signal;
 use std::time::Duration;
 
 /// How a start comes out.
@@ -39,6 +40,8 @@ pub enum Act {
     Stdout(String),
     /// Writes to standard error.
     Stderr(String),
+    /// Writes what it was given to standard output.
+    Tell(Given),
     /// Says something over its notify socket.
     Notify(String),
     /// Can no longer be seen.
@@ -47,6 +50,19 @@ pub enum Act {
     LinkBack,
     /// Ends.
     End(Known),
+}
+
+/// What a run was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Given {
+    /// Its environment, `NAME=value` lines.
+    Environment,
+    /// Its working directory.
+    Directory,
+    /// The number of its user, 0 where it has none of its own.
+    User,
+    /// Its limit on open files.
+    FileLimit,
 }
 
 /// What one run does from its start to its end. The default starts at once, runs for ever, and obeys.
@@ -62,6 +78,10 @@ pub struct Script {
     pub unverifiable: Option<String>,
     /// What a command beside it prints and returns.
     pub exec: (String, i32),
+    /// What it prints when it gets a signal that does not end it.
+    pub answers: Option<(Signal, String)>,
+    /// A mark that one process of its tree carries, which ends with the run.
+    pub mark: Option<String>,
 }
 
 impl Default for Script {
@@ -72,6 +92,8 @@ impl Default for Script {
             acts: Vec::new(),
             unverifiable: None,
             exec: (String::new(), 0),
+            answers: None,
+            mark: None,
         }
     }
 }
@@ -133,6 +155,20 @@ impl Script {
     #[must_use]
     pub fn unverifiable(mut self, reason: &str) -> Self {
         self.unverifiable = Some(reason.to_owned());
+        self
+    }
+
+    /// Prints a line when it gets this signal, and goes on.
+    #[must_use]
+    pub fn answers(mut self, signal: Signal, line: &str) -> Self {
+        self.answers = Some((signal, format!("{line}\n")));
+        self
+    }
+
+    /// A process of its tree carries a mark.
+    #[must_use]
+    pub fn marked(mut self, mark: &str) -> Self {
+        self.mark = Some(mark.to_owned());
         self
     }
 }

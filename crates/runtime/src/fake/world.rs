@@ -1,6 +1,7 @@
 //! The machine of the fake: what runs there lives on when a daemon dies.
 
-use super::script::{Act, Script, StartScript, StopScript};
+use super::log::Log;
+use super::script::{Act, Given, Script, StartScript, StopScript};
 use crate::contract::{ExitRecord, Found, FoundRun, Handle, Inspect, Known, LogChunk, RuntimeError, Usage};
 use crate::progress::{Failure, Phase, Progress};
 use muster_spec::{EnvironmentId, InstanceSpec, RunId, RuntimeKind, Signal};
@@ -37,10 +38,10 @@ pub(super) struct FakeRun {
     pub(super) script: Script,
     pub(super) progress: watch::Sender<Progress>,
     pid: u32,
-    hash: String,
+    spec: InstanceSpec,
     begun_ns: u64,
     is_step: bool,
-    log: Mutex<Vec<LogChunk>>,
+    log: Mutex<Log>,
     unverifiable: Mutex<Option<String>>,
 }
 
@@ -53,8 +54,28 @@ impl FakeRun {
         matches!(self.phase(), Phase::Running(_))
     }
 
-    pub(super) fn chunks(&self) -> MutexGuard<'_, Vec<LogChunk>> {
+    fn log(&self) -> MutexGuard<'_, Log> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn chunks(&self, from: u64) -> Vec<LogChunk> {
+        self.log().from(from)
+    }
+
+    /// What it was given, as it would find it.
+    fn given(&self, what: Given) -> String {
+        match what {
+            Given::Environment => {
+                let env = &self.spec.command.env;
+                env.iter().map(|(name, value)| format!("{name}={}\n", value.expose())).collect()
+            }
+            Given::Directory => format!("{}\n", self.spec.command.cwd.display()),
+            Given::User => {
+                let user = self.spec.user.as_deref().and_then(nix_users::get_user_by_name);
+                format!("{}\n", user.map_or(0, |user| user.uid()))
+            }
+            Given::FileLimit => format!("{}\n", self.spec.limits.files.unwrap_or_default()),
+        }
     }
 
     fn doubt(&self) -> Option<String> {
@@ -65,7 +86,7 @@ impl FakeRun {
         Inspect {
             pids: vec![self.pid],
             started_at_ns: self.begun_ns,
-            hash: self.hash.clone(),
+            hash: self.spec.hash.clone(),
             usage: Some(Usage { cpu_ns: 0, memory_bytes: 0, processes: 1 }),
             traced_by: None,
             status_text: self.progress.borrow().status_text.clone(),
@@ -111,6 +132,12 @@ impl World {
     #[must_use]
     pub fn live(&self) -> Vec<RunId> {
         self.state().runs.values().filter(|run| run.is_alive()).map(|run| run.id.clone()).collect()
+    }
+
+    /// How many processes that live carry a mark.
+    #[must_use]
+    pub fn marked(&self, mark: &str) -> usize {
+        self.state().runs.values().filter(|run| run.is_alive() && run.script.mark.as_deref() == Some(mark)).count()
     }
 
     /// How often a service was started since it was scripted last.
@@ -159,10 +186,10 @@ impl World {
             id: id.clone(),
             progress: watch::Sender::new(Progress::new(Phase::Starting)),
             pid: FIRST_PID + u32::try_from(state.runs.len()).unwrap_or(0),
-            hash: spec.hash.clone(),
             begun_ns: self.now_ns(),
             is_step: id.step.is_some(),
-            log: Mutex::default(),
+            log: Mutex::new(Log::new(spec.logs.keep.get(), &spec.secrets)),
+            spec: spec.clone(),
             unverifiable: Mutex::new(script.unverifiable.clone()),
             script,
         });
@@ -237,6 +264,7 @@ impl World {
         match act {
             Act::Stdout(text) => self.write(&found, &text, false),
             Act::Stderr(text) => self.write(&found, &text, true),
+            Act::Tell(what) => self.write(&found, &found.given(what), false),
             Act::Notify(text) => modify(&|now| now.note(text.clone())),
             Act::LinkLost(reason) => modify(&|now| now.lost = Some(reason.clone())),
             Act::LinkBack => modify(&|now| now.lost = None),
@@ -245,12 +273,7 @@ impl World {
     }
 
     fn write(&self, run: &FakeRun, text: &str, stderr: bool) {
-        let mut chunks = run.chunks();
-        let offset = chunks.last().map_or(0, |last| last.offset + last.bytes.len() as u64);
-        let chunk = LogChunk { offset, time_ns: self.now_ns(), stderr, bytes: text.into(), gap: 0 };
-        let end = offset + chunk.bytes.len() as u64;
-        chunks.push(chunk);
-        drop(chunks);
+        let end = run.log().write(text, stderr, self.now_ns());
         run.progress.send_modify(|now| now.log_end = end);
     }
 
@@ -298,6 +321,9 @@ impl World {
     /// What a signal does, by script.
     pub(super) fn signal(self: &Arc<Self>, run: &Arc<FakeRun>, signal: Signal) {
         self.note(format!("signal {} {signal}", run.id));
+        if let Some((_, line)) = run.script.answers.as_ref().filter(|(answered, _)| *answered == signal) {
+            return self.write(run, line, false);
+        }
         let asks = [Signal::TERM, Signal::INT, Signal::HUP].contains(&signal);
         let (after, exit) = match (&run.script.stop, signal) {
             (_, Signal::KILL) => return self.end(&run.id, Known::Signal(signal.number())),

@@ -12,44 +12,59 @@ use harness::container::{ContainerHarness, Target};
 use harness::fake::FakeHarness;
 use harness::process::ProcessHarness;
 use harness::remote::RemoteHarness;
-use muster_runtime::conformance::{Report, check};
+use muster_runtime::conformance::{Report, check, table};
 use std::net::TcpListener;
 use std::os::unix::net::UnixDatagram;
+use std::sync::{Mutex, PoisonError};
 
-fn judge(report: &Report) {
-    println!("{report}");
-    assert!(report.failures().is_empty(), "{} broke {:?}", report.runtime, report.failures());
+/// What came of each runtime; `None` where it is missing here.
+static JUDGED: Mutex<Vec<Option<Report>>> = Mutex::new(Vec::new());
+/// Tests that put something into it.
+const RUNTIMES: usize = 5;
+
+fn judge(report: Option<Report>) {
+    let failures = report.as_ref().map(|report| (report.runtime, report.failures()));
+    let mut judged = JUDGED.lock().unwrap_or_else(PoisonError::into_inner);
+    judged.push(report);
+    if judged.len() == RUNTIMES {
+        let reports: Vec<Report> = judged.iter().flatten().cloned().collect();
+        muster_testkit::shown(&format!("{}\n", table(&reports)));
+    }
+    drop(judged);
+    if let Some((runtime, failures)) = failures {
+        assert!(failures.is_empty(), "{runtime} broke {failures:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn fake() {
-    judge(&check(&FakeHarness::new()).await);
+    judge(Some(check(&FakeHarness::new()).await));
 }
 
 #[tokio::test]
 async fn process() {
     let harness = ProcessHarness::new();
-    judge(&check(&harness).await);
+    judge(Some(check(&harness).await));
 }
 
 #[tokio::test]
 async fn docker() {
-    let Some(target) = Target::docker() else { return };
-    judge(&check(&ContainerHarness::new(&target)).await);
+    let Some(target) = Target::docker() else { return judge(None) };
+    judge(Some(check(&ContainerHarness::new(&target)).await));
 }
 
 #[tokio::test]
 async fn podman() {
-    let Some(target) = Target::podman() else { return };
-    judge(&check(&ContainerHarness::new(&target)).await);
+    let Some(target) = Target::podman() else { return judge(None) };
+    judge(Some(check(&ContainerHarness::new(&target)).await));
 }
 
 #[tokio::test]
 async fn remote() {
-    let Some(sshd) = muster_testkit::components::sshd("conformance over ssh") else { return };
+    let Some(sshd) = muster_testkit::components::sshd("conformance over ssh") else { return judge(None) };
     let host = muster_testkit::host::Host::local(&sshd).expect("the surroundings of the test");
     let harness = RemoteHarness::new(host);
-    judge(&check(&harness).await);
+    judge(Some(check(&harness).await));
 }
 
 /// Not a test: what services of the tests run where `sh` cannot do it.

@@ -2,9 +2,9 @@
 
 use futures::future::{BoxFuture, FutureExt as _};
 use muster_runtime::conformance::{Harness, Miss, Program, Verdict};
-use muster_runtime::fake::{Act, FakeRuntime, Script, StopScript, World};
+use muster_runtime::fake::{Act, FakeRuntime, Given, Script, StopScript, World};
 use muster_runtime::{Capability, Known, Runtime};
-use muster_spec::{EnvironmentId, ResolvedCommand, RunId, RuntimeKind};
+use muster_spec::{EnvironmentId, ResolvedCommand, RunId, RuntimeKind, Signal};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -22,16 +22,30 @@ impl FakeHarness {
     }
 
     fn any(&self) -> FakeRuntime {
-        let scripted = [Capability::Usage, Capability::Notify, Capability::SeparateStreams];
+        let scripted = [
+            Capability::Usage,
+            Capability::Notify,
+            Capability::SeparateStreams,
+            Capability::Signals,
+            Capability::User,
+            Capability::LimitFiles,
+            Capability::EndsEscapees,
+        ];
         FakeRuntime::new(&self.world).with_capabilities(scripted.into())
     }
 
     fn script(&self, program: &Program) -> Result<Script, Miss> {
         let now = Duration::ZERO;
         let up = Script::runs().prints(now, "up");
-        let not = |reason: &str| Err(Miss::NotApplicable(reason.to_owned()));
+        let tells = |what| Script::exits(Duration::from_millis(1), 0).then(now, Act::Tell(what));
         Ok(match program {
-            Program::Forever | Program::Marked(_) => Script::runs(),
+            Program::Forever => Script::runs(),
+            Program::Marked(mark) => Script::runs().marked(mark),
+            Program::Tree(mark) | Program::Escapes(mark) => up.marked(mark),
+            Program::SaysUsr1 => {
+                let usr1 = Signal::from_number(10).map_err(|error| Miss::Broken(error.to_string()))?;
+                up.answers(usr1, "usr1")
+            }
             Program::Exits(after, code) => Script::exits(Duration::from_millis(*after), *code),
             Program::DiesBySignal(signal) => Script::runs().then(now, Act::End(Known::Signal(*signal))),
             Program::OnTerm(code) => up.on_stop(StopScript::Exits(now, *code)),
@@ -48,16 +62,18 @@ impl FakeHarness {
             Program::Listens(port) if self.ports.lock().expect("the surroundings of the test").insert(*port) => up,
             Program::Listens(_) => Script::exits(now, 9),
             Program::NotThere => Script::fails("`no-such-program` is not found", Some(127)),
-            Program::Kibibytes(_) => return not("scripted logs are not rotated"),
-            Program::Says(_) => return not("scripted logs are not redacted"),
-            Program::SaysUsr1 => return not("scripts answer to no other signals"),
-            Program::Tree(_)
-            | Program::Escapes(_)
-            | Program::SaysEnvironment
-            | Program::SaysDirectory
-            | Program::SaysUser
-            | Program::SaysFileLimit
-            | Program::Echoes => return not("nothing is executed"),
+            Program::Kibibytes(count) => {
+                let line = format!("{}\n", "x".repeat(63));
+                let script =
+                    (0..*count).fold(Script::runs(), |script, _| script.then(now, Act::Stdout(line.repeat(16))));
+                script.then(now, Act::End(Known::Code(0)))
+            }
+            Program::Says(text) => Script::exits(Duration::from_millis(1), 0).prints(now, text),
+            Program::SaysEnvironment => tells(Given::Environment),
+            Program::SaysDirectory => tells(Given::Directory),
+            Program::SaysUser => tells(Given::User),
+            Program::SaysFileLimit => tells(Given::FileLimit),
+            Program::Echoes => return Err(Miss::NotApplicable("scripts read nothing".to_owned())),
         })
     }
 }
@@ -84,8 +100,8 @@ impl Harness for FakeHarness {
         Ok(ResolvedCommand { argv: vec!["no-such-program".into()], env: Vec::new(), cwd: "/".into() })
     }
 
-    fn observe(&self, _mark: &str) -> Result<usize, Miss> {
-        Err(Miss::NotApplicable("nothing is executed".into()))
+    fn observe(&self, mark: &str) -> Result<usize, Miss> {
+        Ok(self.world.marked(mark))
     }
 
     fn kill_supervisor<'a>(&'a self, run: &'a RunId) -> BoxFuture<'a, Verdict> {
