@@ -53,6 +53,18 @@ fn up_again_leaves_what_did_not_change() {
 }
 
 #[test]
+fn what_was_brought_up_here_needs_no_file_to_be_found() {
+    let home = Home::new();
+    home.write("Procfile", "clock: WORKER clock idle\n");
+    home.muster(&["up", "-d", "-f", "Procfile"]).ok();
+    let clock = home.process("clock").expect("`status` names no file");
+    assert!(clock.alive());
+    home.muster(&["down"]).ok();
+    assert_eq!(home.workers_alive(), []);
+    home.muster(&["status", "--env", "other"]).expect_code(3);
+}
+
+#[test]
 fn jobs_are_done_before_what_needs_them() {
     let home = Home::new();
     home.stack(

@@ -100,9 +100,13 @@ impl Context {
         EnvironmentName::new(&text).map(Some).map_err(wrong)
     }
 
-    /// The environment that this command means. Does not read the whole stack, so that it works while a file is wrong.
+    /// The environment that this command means. Does not read the whole stack, so that it works while a file is wrong, and
+    /// where no file has a stack's name it is the one that `up --file` brought up here.
     pub(crate) fn environment(&self) -> Result<EnvironmentId, Failure> {
-        let file = self.first_file()?;
+        let file = match self.first_file() {
+            Ok(file) => file,
+            Err(missing) => return self.brought_up_here()?.ok_or(missing),
+        };
         let root = file.parent().unwrap_or(Path::new("/"));
         let root = if crate::files::is_foreign(&file) { Disk.canonical(&self.cwd()?) } else { root.to_owned() };
         let compose = self.is_compose(&file);
@@ -112,6 +116,20 @@ impl Context {
             None => default_environment(&file)?,
         };
         Ok(muster_config::environment_id(&root, &name))
+    }
+
+    /// What was brought up in this folder, or in the nearest one above it.
+    fn brought_up_here(&self) -> Result<Option<EnvironmentId>, Failure> {
+        let paths = Paths::open()?;
+        let layout = muster_engine::Paths::new(paths.home, paths.runtime);
+        for root in Disk.canonical(&self.cwd()?).ancestors() {
+            let name = self.chosen_environment(root, true)?.map_or_else(|| default_environment(Path::new("")), Ok)?;
+            let id = muster_config::environment_id(root, &name);
+            if layout.record(&id).is_file() {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
     }
 
     /// A client of the daemon; starts one when none runs.
