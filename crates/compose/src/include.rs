@@ -64,7 +64,8 @@ fn entry(item: &Node) -> Option<Entry> {
             };
             (texts(map.get("path"))?, folder, texts(map.get("env_file"))?)
         }
-        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Time(_) | Value::Seq(_) => return None,
+        Value::Null => (Vec::new(), None, Vec::new()),
+        Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Time(_) | Value::Seq(_) => return None,
     };
     Some(Entry { span, paths, folder, env_files })
 }

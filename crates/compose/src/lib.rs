@@ -59,5 +59,6 @@ pub use options::{FILE_NAMES, OVERRIDE_NAMES};
 pub use problem::{CODES, Code, Place, Problem, Report};
 pub use project::normalise as normalise_project_name;
 pub use resolve::{read, resolve};
+pub use schema::service_attributes;
 pub use text::Duration;
 pub use tree::{Key, Map, Node, Span, Tag, Value, Written};

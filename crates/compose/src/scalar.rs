@@ -125,6 +125,24 @@ fn is_time(text: &str) -> bool {
     is_date(date) && time.is_none_or(|(separator, time)| is_clock(time, separator != b' '))
 }
 
+/// A time in the form of RFC 3339: two digits each, no zeros at the end of a fraction, `Z` where no zone is said.
+pub(crate) fn rfc3339(text: &str) -> String {
+    let (date, time) = text.split_once(['T', 't', ' ']).unwrap_or((text, "0:0:0"));
+    let end = time.find(|c: char| !matches!(c, '0'..='9' | ':' | '.')).unwrap_or(time.len());
+    let (clock, zone) = time.split_at(end);
+    let (clock, fraction) = clock.split_once('.').unwrap_or((clock, ""));
+    let padded = |text: &str, by: char| {
+        let parts: Vec<String> = text.split(by).map(|part| format!("{part:0>2}")).collect();
+        parts.join(&by.to_string())
+    };
+    let fraction = match fraction.trim_end_matches('0') {
+        "" => String::new(),
+        digits => format!(".{digits}"),
+    };
+    let zone = if matches!(zone, "" | "+00:00" | "-00:00") { "Z" } else { zone };
+    format!("{}T{}{fraction}{zone}", padded(date, '-'), padded(clock, ':'))
+}
+
 fn is_date(text: &str) -> bool {
     let mut parts = text.split('-');
     let (Some(year), Some(month), Some(day), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
@@ -205,6 +223,18 @@ mod tests {
         }
         for text in ["2001-13-14", "2001-02-29", "01-12-14", "2001-12", "2001-12-14 21:59:43 Z", "2001-12-14T21:59Z"] {
             assert_eq!(resolve(text), Value::String(text.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_have_one_form() {
+        for (text, wanted) in [
+            ("2001-1-2", "2001-01-02T00:00:00Z"),
+            ("2001-12-14 21:5:43.10", "2001-12-14T21:05:43.1Z"),
+            ("2001-12-14t21:59:43.000-05:00", "2001-12-14T21:59:43-05:00"),
+            ("2001-12-14T21:59:43+00:00", "2001-12-14T21:59:43Z"),
+        ] {
+            assert_eq!(rfc3339(text), wanted, "{text}");
         }
     }
 

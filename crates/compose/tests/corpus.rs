@@ -1,10 +1,11 @@
 //! Every project of `data` against what Docker Compose made of it: accepted or refused, and the printed configuration.
 //!
 //! `data/README.md` says where the projects come from and what must agree. Cases that differ stand in [`DIFFERENT`] with
-//! their reason, and the test holds that list to be exact. `cargo test -p muster-compose --test corpus -- --nocapture` prints
-//! the table by area.
+//! their reason, and the test holds that list to be exact. The table by area stands in `docs/compose.md`, which the test holds
+//! against what it found; with `MUSTER_GENERATE=1` it writes it.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use muster_compose::{LoadRequest, Memory, read};
@@ -130,6 +131,25 @@ fn others(folder: &str, root: &str, own_folder: bool) -> Vec<Case> {
     answers.into_iter().map(case).collect()
 }
 
+/// Cases of each area that were made by rule; each has its project in it.
+fn more() -> Vec<Case> {
+    let list = json(&data().join("more.json"));
+    let case = |(number, case): (usize, &Value)| {
+        let texts = |key: &str| case[key].as_object().cloned().unwrap_or_default();
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        let environment = texts("env").iter().map(|(key, value)| (key.clone(), text(value))).collect();
+        let at = Path::new("/src/case");
+        let put = |files: Memory, (path, value): (&String, &Value)| files.with(at.join(path), text(value));
+        let files = texts("files").iter().fold(Memory::default().with("/dev/null", ""), put);
+        let cwd = at.join(case["cwd"].as_str().unwrap_or_default());
+        let args = case.get("args").cloned().unwrap_or_else(|| Value::Array(Vec::new()));
+        let request = request(cwd.to_string_lossy().trim_end_matches('/'), &args, environment);
+        let area = text(&case["area"]);
+        Case { name: format!("more/{number} ({area})"), area, request, files, expected: case.clone() }
+    };
+    list.as_array().expect("a list").iter().enumerate().map(case).collect()
+}
+
 /// The normaliser of both sides: numbers by value.
 fn normalised(value: Value) -> Value {
     match value {
@@ -185,6 +205,7 @@ fn every_project_is_what_docker_compose_makes_of_it() {
     cases.extend(others("awesome-compose", "/src/awesome-compose", true));
     cases.extend(others("compose-go", "/src/compose-go", false));
     cases.extend(others("edgex-compose", "/src/edgex", false));
+    cases.extend(more());
     let mut table: Vec<(String, [usize; 4])> = Vec::new();
     let mut different = Vec::new();
     for case in &cases {
@@ -201,18 +222,7 @@ fn every_project_is_what_docker_compose_makes_of_it() {
             different.push(case.name.as_str());
         }
     }
-    println!("{:<52} {:>5} {:>8} {:>6} {:>6}", "area", "cases", "refused", "agree", "differ");
-    for (area, [all, refused, agree, differ]) in &table {
-        println!("{area:<52} {all:>5} {refused:>8} {agree:>6} {differ:>6}");
-    }
-    println!(
-        "{:<52} {:>5} {:>8} {:>6} {:>6}",
-        "together",
-        cases.len(),
-        "",
-        cases.len() - different.len(),
-        different.len()
-    );
+    let table = documented(&table, cases.len(), different.len());
     let listed: Vec<&str> = DIFFERENT.iter().map(|(name, _)| *name).collect();
     assert_eq!(different, listed, "the list of cases that differ is not exact");
     assert!(
@@ -221,4 +231,36 @@ fn every_project_is_what_docker_compose_makes_of_it() {
         different.len(),
         cases.len()
     );
+    is_in_the_document(&table);
+}
+
+/// The table by area, and each case that differs.
+fn documented(table: &[(String, [usize; 4])], all: usize, differ: usize) -> String {
+    let mut out = String::from("| area | cases | of them refused | agree | differ |\n|---|---|---|---|---|\n");
+    for (area, [all, refused, agree, differ]) in table {
+        let _ = writeln!(out, "| {area} | {all} | {refused} | {agree} | {differ} |");
+    }
+    let refused: usize = table.iter().map(|(_, counts)| counts[1]).sum();
+    let _ = writeln!(out, "| together | {all} | {refused} | {} | {differ} |", all - differ);
+    for (name, reason) in DIFFERENT {
+        let _ = writeln!(out, "\n`{name}` differs: {reason}.");
+    }
+    out
+}
+
+/// `docs/compose.md` has this table between its two marks.
+fn is_in_the_document(table: &str) {
+    const MARKS: [&str; 2] = ["<!-- table by area -->\n", "<!-- end of the table -->\n"];
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/compose.md");
+    let text = std::fs::read_to_string(&path).expect("docs/compose.md");
+    let (head, rest) = text.split_once(MARKS[0]).expect("the first mark");
+    let (old, tail) = rest.split_once(MARKS[1]).expect("the second mark");
+    if old == table {
+        return;
+    }
+    assert!(
+        std::env::var_os("MUSTER_GENERATE").is_some(),
+        "docs/compose.md is old: run this with MUSTER_GENERATE=1\n{table}"
+    );
+    std::fs::write(&path, [head, MARKS[0], table, MARKS[1], tail].concat()).expect("docs can be written");
 }

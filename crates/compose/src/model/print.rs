@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
 use super::Project;
+use crate::scalar::rfc3339;
 use crate::text::json_float;
 use crate::tree::{Node, Value};
 
@@ -55,8 +56,7 @@ fn plain(node: &Node) -> Result<Json, Unprintable> {
         Value::Float(number) if number.is_finite() => json_float(*number),
         Value::Float(number) => return Err(Unprintable(format!("{number} has no form in JSON"))),
         Value::String(text) => Json::from(text.as_str()),
-        Value::Time(text) if text.contains(':') => Json::from(text.as_str()),
-        Value::Time(text) => Json::from(format!("{text}T00:00:00Z")),
+        Value::Time(text) => Json::from(rfc3339(text)),
         Value::Seq(items) => Json::Array(items.iter().map(plain).collect::<Result<_, _>>()?),
         Value::Map(map) => {
             let mut object = Map::new();

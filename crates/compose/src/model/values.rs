@@ -180,7 +180,8 @@ pub struct Bytes(pub i64);
 impl Decode for Bytes {
     fn decode(node: &Node, at: &mut Decoder<'_>) -> Option<Self> {
         match &node.value {
-            Value::Int(number) => Some(Self(*number as i64)),
+            // beyond 63 bits Compose has none either
+            Value::Int(number) => i64::try_from(*number).ok().map(Self),
             Value::String(text) => {
                 let bytes = parse_bytes(text);
                 if bytes.is_none() {

@@ -18,5 +18,10 @@ pub(crate) fn validate(root: &Node, report: &mut Report) {
     walk::object(root, &resources::PROJECT, &mut walk::At::new(report));
 }
 
+/// The attributes that a service may have, in the order of the specification's schema.
+pub fn service_attributes() -> impl Iterator<Item = &'static str> {
+    service::SERVICE.keys.iter().map(|(name, _)| *name)
+}
+
 #[cfg(test)]
 mod tests;

@@ -57,6 +57,10 @@ pub(super) fn of_service(import: &mut Import<'_>, name: &str, service: &Service)
     for (attribute, _, reason, instead) in attributes(service).into_iter().filter(|(_, set, ..)| *set) {
         import.lose(name, attribute, reason, instead);
     }
+    // the model does not have it, as Compose's own does not
+    if import.project.span(&["services", name, "pull_refresh_after"]).is_some() {
+        import.lose(name, "pull_refresh_after", "an image has no age", "it is pulled when it is not there");
+    }
     for (network, about) in service.networks.iter().filter_map(|(network, about)| Some((network, about.as_ref()?))) {
         let fixed = [
             ("ipv4_address", !about.ipv4_address.is_empty()),
