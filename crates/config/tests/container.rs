@@ -264,3 +264,18 @@ fn all_problems_at_once_with_their_places() {
         problems.list.iter().map(|p| (p.code, p.place.as_ref().map_or(0, |place| place.line))).collect();
     assert_eq!(found, [(Code::BadImage, 4), (Code::BadMount, 5), (Code::BadContainer, 6)]);
 }
+
+#[test]
+fn words_that_no_engine_knows_are_told_all_at_once() {
+    let body = "container: { image: UPPER/case, cap_add: [NET_ADMN, cap_sys_time, all], cap_drop: [what], ulimits: { nofil: 1, core: 0 }, \
+                cpuset: 7-9x }";
+    let wrong = [Code::BadImage, Code::BadContainer, Code::BadContainer, Code::BadContainer, Code::BadContainer];
+    assert_eq!(codes(body), wrong);
+    let Err(problems) = try_load(&format!("services: {{ a: {{ {body} }} }}\n")) else { panic!("accepted") };
+    let text = problems.render(false);
+    for said in
+        ["`NET_ADMN` is no capability", "did you mean `NET_ADMIN`?", "did you mean `nofile`?", "`7-9x` names no CPUs"]
+    {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+}

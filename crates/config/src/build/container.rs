@@ -2,7 +2,7 @@
 
 use super::command::{self, Place};
 use super::read::Cx;
-use super::{image, mount};
+use super::{image, mount, words};
 use crate::problem::Code;
 use crate::tree::Node;
 use indexmap::IndexMap;
@@ -51,8 +51,8 @@ fn options(cx: &mut Cx<'_>, node: &Node) -> ContainerOptions {
         init: cx.flag(node, "init").unwrap_or(false),
         read_only: cx.flag(node, "read_only").unwrap_or(false),
         privileged: cx.flag(node, "privileged").unwrap_or(false),
-        cap_add: cx.texts(node, "cap_add"),
-        cap_drop: cx.texts(node, "cap_drop"),
+        cap_add: words::capabilities(cx, node, "cap_add"),
+        cap_drop: words::capabilities(cx, node, "cap_drop"),
         security_opt: cx.texts(node, "security_opt"),
         ulimits: ulimits(cx, node),
         sysctls: cx.pairs(node, "sysctls"),
@@ -62,7 +62,7 @@ fn options(cx: &mut Cx<'_>, node: &Node) -> ContainerOptions {
         memory_swap: swap(cx, node),
         oom_score_adj: ranged(cx, node, "oom_score_adj", -1000, 1000),
         cpu_shares: ranged(cx, node, "cpu_shares", 0, i64::MAX),
-        cpuset: cx.text_at(node, "cpuset"),
+        cpuset: words::cpuset(cx, node),
         pid: cx.text_at(node, "pid"),
         ipc: cx.text_at(node, "ipc"),
         uts: cx.text_at(node, "uts"),
@@ -163,6 +163,7 @@ fn ulimits(cx: &mut Cx<'_>, node: &Node) -> IndexMap<String, (i64, i64)> {
     let Some(map) = node.get("ulimits").and_then(Node::as_map) else { return out };
     for (name, entry) in map {
         let value = &entry.value;
+        words::ulimit(cx, name, entry.key_span);
         let both = match value.as_map() {
             Some(_) => {
                 let soft: Option<i64> = cx.number(value, "soft", "a whole number");

@@ -33,7 +33,10 @@ fn check_name(cx: &mut Cx<'_>, text: &str, span: Span) {
     let good_digest = digest.is_none_or(|digest| {
         digest.split_once(':').is_some_and(|(_, hex)| hex.len() >= 32 && hex.chars().all(|c| c.is_ascii_hexdigit()))
     });
-    let lower = path.rsplit('/').next().is_none_or(|last| !last.contains(|c: char| c.is_ascii_uppercase()));
+    // a registry is a host, and may have capitals
+    let is_host = |first: &str| first.contains(['.', ':']) || first == "localhost";
+    let within = path.split_once('/').filter(|(first, _)| is_host(first)).map_or(path, |(_, within)| within);
+    let lower = !within.contains(|c: char| c.is_ascii_uppercase());
     if good_path && good_tag && good_digest && lower {
         return;
     }

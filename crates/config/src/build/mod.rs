@@ -19,6 +19,7 @@ mod read;
 mod runtime;
 mod service;
 mod verify;
+mod words;
 
 pub(crate) use probe::{default_live, default_ready};
 
