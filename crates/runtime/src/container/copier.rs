@@ -21,6 +21,8 @@ const RETRY: Duration = Duration::from_millis(100);
 const RETRY_LATEST: Duration = Duration::from_secs(2);
 /// The log of a container that somebody removes goes on for as long as this after its end was told.
 const REMOVED: Duration = Duration::from_secs(2);
+/// A log that says nothing for so long after its container's end has nothing more on its way.
+const QUIET: Duration = Duration::from_millis(20);
 /// Taken in at once.
 const BATCH: usize = 256 << 10;
 const NANOS_IN_SECOND: u64 = 1_000_000_000;
@@ -151,7 +153,8 @@ impl Copier {
             let since = position.since_ns;
             path.push_str(&format!("&timestamps=1&since={}.{:09}", since / NANOS_IN_SECOND, since % NANOS_IN_SECOND));
         }
-        Ok(self.client.raw.get(&path).await?)
+        // what follows comes again where it broke, so that its end need not be told from a break
+        Ok(if follow { self.client.raw.get_plain(&path).await? } else { self.client.raw.get(&path).await? })
     }
 
     /// Reads what comes until the stream ends, or the container does: then it gives the stream back.
@@ -163,14 +166,18 @@ impl Copier {
         let mut reading = self.reading();
         loop {
             let holding = self.sink().is_holding();
+            let over = ending.borrow().is_some();
             tokio::select! {
+                biased;
                 bytes = body.next_many(BATCH) => match bytes? {
                     Some(bytes) => self.take(&mut reading, &bytes).await?,
                     None => return Ok(None),
                 },
+                // it ended: what the engine still has on its way is read first, then the rest is asked for
+                () = sleep(QUIET), if over => return Ok(Some((body, reading))),
                 () = sleep(HELD), if holding => self.flush().await?,
-                changed = ending.changed() => {
-                    if changed.is_err() || ending.borrow().is_some() {
+                changed = ending.changed(), if !over => {
+                    if changed.is_err() {
                         return Ok(Some((body, reading)));
                     }
                 }

@@ -9,7 +9,7 @@ use futures::future::FutureExt as _;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Incoming;
 use hyper::header::HOST;
-use hyper::{Method, Request};
+use hyper::{Method, Request, Version};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use std::path::PathBuf;
@@ -103,6 +103,14 @@ impl Raw {
             .unwrap_or_else(|_| Err(Trouble::Unreachable("the engine does not answer".to_owned())))
     }
 
+    /// As [`Raw::get`], by HTTP/1.0: the body comes as it is, as much at once as there is, where later versions wrap every
+    /// line of a log in a chunk of its own. That a connection broke looks like the end.
+    pub(super) async fn get_plain(&self, path: &str) -> Result<Body, Trouble> {
+        timeout(HEADERS, self.open_as(&format!("{}{path}", self.base), Version::HTTP_10))
+            .await
+            .unwrap_or_else(|_| Err(Trouble::Unreachable("the engine does not answer".to_owned())))
+    }
+
     /// Asks for a document.
     pub(super) async fn json<T: DeserializeOwned>(&self, path: &str) -> Result<T, Trouble> {
         let mut body = self.get(path).await?;
@@ -129,6 +137,10 @@ impl Raw {
     }
 
     async fn open(&self, path: &str) -> Result<Body, Trouble> {
+        self.open_as(path, Version::HTTP_11).await
+    }
+
+    async fn open_as(&self, path: &str, version: Version) -> Result<Body, Trouble> {
         let connected = UnixStream::connect(&self.socket).await;
         let stream = connected.map_err(|error| {
             Trouble::Unreachable(super::find::told(&self.socket, &error, "the engine that was in use"))
@@ -138,7 +150,7 @@ impl Raw {
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broke)?;
         // it ends with the body; an error is told there
         tokio::spawn(async move { connection.await.ok() });
-        let request = Request::builder().method(Method::GET).uri(path).header(HOST, "engine");
+        let request = Request::builder().method(Method::GET).version(version).uri(path).header(HOST, "engine");
         let request = request.body(Empty::<Bytes>::new());
         let request = request.map_err(|error| Trouble::Refused { status: 400, message: error.to_string() })?;
         let answer = sender.send_request(request).await.map_err(broke)?;
