@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 /// A file and its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceFile {
-    /// Where it was read, absolute.
+    /// Where it was read: absolute, but of what an importer was given.
     pub path: PathBuf,
     /// What is in it, as UTF-8.
     pub text: String,

@@ -54,6 +54,7 @@ mod unique;
 
 pub use files::{Disk, Files, Found, Memory, SourceFile};
 pub use load::{LoadRequest, Loaded, load, project_files};
+pub use marks::Marks;
 pub use model::Project;
 pub use options::{FILE_NAMES, OVERRIDE_NAMES};
 pub use problem::{CODES, Code, Place, Problem, Report};

@@ -4,8 +4,9 @@ use saphyr_parser::Marker;
 
 use crate::tree::Span;
 
-/// What it takes to say where a mark is.
-pub(crate) struct Marks<'t> {
+/// What it takes to say where a mark of the parser is.
+#[derive(Debug)]
+pub struct Marks<'t> {
     file: u32,
     text: &'t str,
     /// Where lines begin, when they have to be counted here: what is parsed is not quite the text.
@@ -15,8 +16,9 @@ pub(crate) struct Marks<'t> {
 }
 
 impl<'t> Marks<'t> {
-    /// Marks in a text, or in one in which some line breaks became spaces.
-    pub(crate) fn new(file: u32, text: &'t str, changed: bool) -> Self {
+    /// Marks in a text; `changed`: in one in which some line breaks became spaces.
+    #[must_use]
+    pub fn new(file: u32, text: &'t str, changed: bool) -> Self {
         let lines = changed.then(|| {
             let breaks = text.match_indices('\n').map(|(at, _)| at + 1);
             std::iter::once(0).chain(breaks).collect()
@@ -29,7 +31,8 @@ impl<'t> Marks<'t> {
     }
 
     /// The place between two marks.
-    pub(crate) fn span(&self, start: Marker, end: Marker) -> Span {
+    #[must_use]
+    pub fn span(&self, start: Marker, end: Marker) -> Span {
         let first = self.byte(start.index());
         let (line, column) = match &self.lines {
             None => (start.line(), start.col() + 1),

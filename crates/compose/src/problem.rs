@@ -115,6 +115,16 @@ pub struct Place {
     pub end: usize,
 }
 
+impl Place {
+    /// The place that a span means; none in a file that is not there.
+    #[must_use]
+    pub fn of(span: Span, sources: &[SourceFile]) -> Option<Self> {
+        let file = sources.get(span.file as usize)?.path.clone();
+        let (start, end) = (span.start as usize, span.end as usize);
+        Some(Self { file, line: span.line, column: span.column, start, end })
+    }
+}
+
 /// One thing that is wrong, or worth a warning.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
@@ -147,11 +157,7 @@ struct Item {
 
 impl Item {
     fn placed(self, sources: &[SourceFile]) -> Problem {
-        let place = self.span.filter(|span| span.line > 0).and_then(|span| {
-            let file = sources.get(span.file as usize)?.path.clone();
-            let (start, end) = (span.start as usize, span.end as usize);
-            Some(Place { file, line: span.line, column: span.column, start, end })
-        });
+        let place = self.span.filter(|span| span.line > 0).and_then(|span| Place::of(span, sources));
         Problem { code: self.code, message: self.message, place }
     }
 }

@@ -1,17 +1,9 @@
 //! Where texts come from: everything outside is behind [`Host`].
 
+pub use muster_compose::SourceFile;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Component, Path, PathBuf};
-
-/// A file and its text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SourceFile {
-    /// Where it was read, absolute.
-    pub path: PathBuf,
-    /// What is in it.
-    pub text: String,
-}
 
 /// What the library asks of the machine.
 pub trait Host {

@@ -3,10 +3,11 @@
 use crate::files::{SourceFile, Sources};
 use crate::tree::{Node, Span};
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+pub use muster_compose::Place;
 use serde::Serialize;
 use std::collections::HashSet;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 macro_rules! codes {
     ($($variant:ident = $text:literal: $about:literal;)*) => {
@@ -94,23 +95,6 @@ pub enum Severity {
     Error,
     /// It can, but probably not as meant.
     Warning,
-}
-
-/// Where a problem is.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Place {
-    /// The file.
-    pub file: PathBuf,
-    /// Line, from 1.
-    pub line: u32,
-    /// Column in characters, from 1.
-    pub column: u32,
-    /// First byte.
-    #[serde(skip)]
-    pub start: usize,
-    /// The byte after the last.
-    #[serde(skip)]
-    pub end: usize,
 }
 
 /// One thing that is wrong.
@@ -348,16 +332,7 @@ impl Report {
 }
 
 fn placed(item: Item, sources: &Sources) -> Problem {
-    let place = item.span.and_then(|span| {
-        let file = sources.get(span.file)?;
-        Some(Place {
-            file: file.path.clone(),
-            line: span.line,
-            column: span.column,
-            start: span.start as usize,
-            end: span.end as usize,
-        })
-    });
+    let place = item.span.and_then(|span| Place::of(span, sources.files()));
     Problem { code: item.code, severity: item.severity, message: item.message, help: item.help, place }
 }
 

@@ -113,7 +113,9 @@ impl Down {
             client.command(&id, Verb::Forget, &request).await?;
         }
         let named = select.is_some();
-        let request = SelectRequest { select, data: self.data, ..SelectRequest::default() };
+        // data goes when nobody uses it any more: the way there is told like any other
+        let later = self.data && !self.patience.no_wait;
+        let mut request = SelectRequest { select, data: self.data && !later, ..SelectRequest::default() };
         let accepted = match client.command(&id, Verb::Down, &request).await {
             Ok(accepted) => accepted,
             // what was never up is down
@@ -126,7 +128,13 @@ impl Down {
         if self.patience.no_wait {
             return Ok(exit::OK);
         }
-        finish(context, &client, &accepted, WaitUntil::Down, self.patience.timeout.map(|time| time.get())).await
+        let timeout = self.patience.timeout.map(|time| time.get());
+        let code = finish(context, &client, &accepted, WaitUntil::Down, timeout).await?;
+        if later && code == exit::OK {
+            request.data = true;
+            client.command(&id, Verb::Down, &request).await?;
+        }
+        Ok(code)
     }
 }
 

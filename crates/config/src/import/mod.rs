@@ -49,6 +49,7 @@ mod expected_tests;
 #[cfg(test)]
 mod translate_tests;
 
+pub use crate::files::SourceFile;
 pub use compose::{import_compose, is_compose};
 pub use document::import_process_compose;
 pub use loss::{Loss, LossReport};
@@ -60,15 +61,6 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-
-/// A file and its text; the path as it was given, relative to the folder the command runs in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SourceFile {
-    /// Its path.
-    pub path: PathBuf,
-    /// What stands in it.
-    pub text: String,
-}
 
 /// Whose language a file is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,17 +9,8 @@ use indexmap::IndexMap;
 use muster_spec::Template;
 use std::collections::{HashMap, HashSet};
 
+pub(crate) use muster_compose::Span;
 pub(crate) use parse::parse;
-
-/// A place in a file: bytes, and the line and column (from 1) of the first.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Span {
-    pub(crate) file: u32,
-    pub(crate) line: u32,
-    pub(crate) column: u32,
-    pub(crate) start: u32,
-    pub(crate) end: u32,
-}
 
 /// What an overlay does with a value instead of replacing or merging it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

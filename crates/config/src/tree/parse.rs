@@ -2,6 +2,7 @@
 
 use super::{Entry, Kind, Map, MergeTag, Node, Scalar, Span};
 use crate::problem::{Code, Report};
+use muster_compose::Marks;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Tag};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -59,10 +60,8 @@ struct Anchored {
 }
 
 struct Builder<'a> {
-    file: u32,
     report: &'a mut Report,
-    /// Byte of each character, when the text is not ASCII: the parser counts characters.
-    bytes: Option<Vec<u32>>,
+    marks: Marks<'a>,
     stack: Vec<Frame>,
     anchors: HashMap<usize, Anchored>,
     nodes: usize,
@@ -71,26 +70,13 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn new(file: u32, text: &str, report: &'a mut Report) -> Self {
-        let bytes = (!text.is_ascii()).then(|| {
-            let ends = text.char_indices().map(|(byte, _)| byte).chain([text.len()]);
-            ends.map(|byte| u32::try_from(byte).unwrap_or(u32::MAX)).collect()
-        });
-        Self { file, report, bytes, stack: Vec::new(), anchors: HashMap::new(), nodes: 0, documents: 0, root: None }
-    }
-
-    fn byte(&self, index: usize) -> u32 {
-        match &self.bytes {
-            Some(bytes) => bytes.get(index).or(bytes.last()).copied().unwrap_or(0),
-            None => u32::try_from(index).unwrap_or(u32::MAX),
-        }
+    fn new(file: u32, text: &'a str, report: &'a mut Report) -> Self {
+        let marks = Marks::new(file, text, false);
+        Self { report, marks, stack: Vec::new(), anchors: HashMap::new(), nodes: 0, documents: 0, root: None }
     }
 
     fn span(&self, start: Marker, end: Marker) -> Span {
-        let line = u32::try_from(start.line()).unwrap_or(u32::MAX);
-        let column = u32::try_from(start.col() + 1).unwrap_or(u32::MAX);
-        let first = self.byte(start.index());
-        Span { file: self.file, line, column, start: first, end: self.byte(end.index()).max(first) }
+        self.marks.span(start, end)
     }
 
     fn syntax(&mut self, error: &ScanError) {

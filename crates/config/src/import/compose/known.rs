@@ -31,14 +31,14 @@ const SERVICE: [&str; 22] = [
     "working_dir",
 ];
 
-/// Whether a file is a compose file: by its name, else by keys that only a compose file has. What both languages have
+/// Whether a file is a compose file: by its name (`-`, the standard input, is nobody else's), else by keys that only a compose file has. What both languages have
 /// (`image`, `command`, `restart`) means the same in both and tells nothing.
 #[must_use]
 pub fn is_compose(path: &Path, text: impl FnOnce() -> String) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let stem = name.strip_suffix(".yaml").or_else(|| name.strip_suffix(".yml")).unwrap_or_default();
     let named = |word: &str| stem.strip_prefix(word).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-    if named("compose") || named("docker-compose") {
+    if name == "-" || named("compose") || named("docker-compose") {
         return true;
     }
     // what cannot be read is told by whoever reads it next
@@ -58,7 +58,7 @@ mod tests {
     #[test]
     fn by_name_or_by_what_only_compose_has() {
         let of = |name: &str, text: &str| is_compose(Path::new(name), || text.to_owned());
-        assert!(of("a/docker-compose.prod.yml", ""));
+        assert!(of("a/docker-compose.prod.yml", "") && of("-", ""));
         assert!(!of("a/composed.yml", "services: {a: {image: x}}"));
         assert!(of("stack.yml", "services: {a: {image: x, environment: [A=b]}}"));
         assert!(of("stack.yml", "services: {a: {image: x}}\nvolumes: {v: }"));
