@@ -34,6 +34,8 @@ pub(super) struct Client {
     pub(super) named_limits: Vec<(&'static str, i64)>,
     /// What it can do here.
     pub(super) capabilities: Capabilities,
+    /// Docker's folder of settings, where what registries ask for is.
+    pub(super) docker_config: Option<PathBuf>,
     /// The builds that run there for us.
     pub(super) builds: Builds,
 }
@@ -66,7 +68,7 @@ impl Engine {
         let config = self.config.clone();
         let found = tokio::task::spawn_blocking(move || find::socket(&config)).await;
         let socket = found.map_err(|error| Trouble::Unreachable(error.to_string()))??;
-        let made = Arc::new(connect(socket).await?);
+        let made = Arc::new(connect(socket, self.config.docker_config.clone()).await?);
         // what could be said before the engine was asked is said better now
         let _ = self.known.set(made.capabilities.clone());
         *client = Some(Arc::clone(&made));
@@ -79,7 +81,7 @@ impl Engine {
     }
 }
 
-async fn connect(socket: PathBuf) -> Result<Client, Trouble> {
+async fn connect(socket: PathBuf, docker_config: Option<PathBuf>) -> Result<Client, Trouble> {
     let path = socket.to_string_lossy().into_owned();
     let docker = Docker::connect_with_unix(&path, ANSWER_SECONDS, API_DEFAULT_VERSION)?.negotiate_version().await?;
     let version = docker.version().await?;
@@ -101,7 +103,17 @@ async fn connect(socket: PathBuf) -> Result<Client, Trouble> {
     let raw = Raw::new(socket, format!("/v{}.{}", agreed.major_version, agreed.minor_version));
     let is_desktop = info.operating_system.is_some_and(|name| name.contains("Docker Desktop"));
     let builds = Builds::default();
-    Ok(Client { docker, raw, is_podman, is_desktop, minor: agreed.minor_version, named_limits, capabilities, builds })
+    Ok(Client {
+        docker,
+        raw,
+        is_podman,
+        is_desktop,
+        minor: agreed.minor_version,
+        named_limits,
+        capabilities,
+        docker_config,
+        builds,
+    })
 }
 
 /// The engine's own hard limits where it listens on this machine (proc(5), `limits`). With any ulimit named, Podman sets

@@ -1,6 +1,7 @@
 //! A container's image: built, or pulled, with what that says in the run's own log.
 
 use super::build;
+use super::credentials;
 use super::engine::Client;
 use super::failure;
 use super::lines::Lines;
@@ -71,7 +72,8 @@ impl Images<'_> {
         };
         lines.line(&format!("pulling image {image}")).await;
         let mut told = Instant::now();
-        let mut stream = self.client.docker.create_image(Some(options), None, None);
+        let credentials = credentials::of(self.client.docker_config.as_deref(), image).await;
+        let mut stream = self.client.docker.create_image(Some(options), None, credentials);
         while let Some(info) = stream.next().await {
             match info.map_err(Trouble::from) {
                 Ok(info) => {

@@ -22,6 +22,7 @@ mod carry;
 mod context;
 mod copier;
 mod create;
+mod credentials;
 mod driver;
 mod engine;
 mod events;

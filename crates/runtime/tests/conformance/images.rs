@@ -149,3 +149,38 @@ async fn what_needs_buildkit_is_built_by_the_command_line() {
 fn built_failing(harness: &ContainerHarness) -> InstanceSpec {
     built(harness, "FROM muster-test/busybox:1\nRUN --mount=type=cache,target=/c echo why >&2; exit 3\n")
 }
+
+/// A registry that lets nobody in, and tells what it was shown.
+#[tokio::test]
+async fn a_registry_is_shown_what_docker_login_wrote() {
+    let Some(target) = Target::docker() else { return };
+    let harness = ContainerHarness::new(&target);
+    let registry = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = registry.local_addr().expect("an address");
+    let (shown, mut seen) = mpsc::channel(16);
+    std::thread::spawn(move || {
+        for stream in registry.incoming().map_while(Result::ok) {
+            let mut lines = std::io::BufRead::lines(std::io::BufReader::new(&stream));
+            let head: Vec<String> = lines.by_ref().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+            let told =
+                head.iter().find_map(|line| line.to_lowercase().starts_with("authorization:").then(|| line.clone()));
+            let answer = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"x\"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            let _ = std::io::Write::write_all(&mut &stream, answer.as_bytes());
+            if let Some(told) = told {
+                let _ = shown.blocking_send(told);
+            }
+        }
+    });
+    // `me:secret`
+    let config = format!("{{\"auths\": {{\"{address}\": {{\"auth\": \"bWU6c2VjcmV0\"}}}}}}");
+    let settings = harness.home().join("docker");
+    fs::create_dir(&settings).expect("a folder");
+    fs::write(settings.join("config.json"), config).expect("a file");
+    let driver = harness.with_settings(&settings);
+    let spec = spec(&format!("{address}/private/image:1"));
+    let run = harness.run("private");
+    let reason = driver.prepare(&run, &spec, None).await.expect_err("nobody gets in").to_string();
+    assert!(reason.contains("cannot be pulled") && !reason.contains("secret"), "{reason}");
+    let told = timeout(SOON, seen.recv()).await.expect("a request in time").expect("credentials");
+    assert!(told.contains("Basic bWU6c2VjcmV0"), "{told}");
+}

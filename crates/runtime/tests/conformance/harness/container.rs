@@ -67,6 +67,17 @@ impl ContainerHarness {
         Arc::clone(&self.runtime)
     }
 
+    /// Another driver over the same home, with docker's settings in a folder.
+    pub(crate) fn with_settings(&self, docker_config: &Path) -> ContainerRuntime {
+        ContainerRuntime::new(ContainerConfig {
+            state_dir: self.home.path().join("state"),
+            host: Some(format!("unix://{}", self.home.path().join("engine.sock").display())),
+            context: None,
+            docker_config: Some(docker_config.to_owned()),
+            runtime_dir: None,
+        })
+    }
+
     pub(crate) fn run(&self, name: &str) -> RunId {
         format!("{}/{name}#1/1", self.environment).parse().expect("an identity")
     }
