@@ -191,7 +191,7 @@ impl Actor {
     }
 
     /// Removes what is left of a run that ended, except its log.
-    fn destroy(&mut self, run: RunId, runtime: Option<Arc<dyn Runtime>>) {
+    pub(super) fn destroy(&mut self, run: RunId, runtime: Option<Arc<dyn Runtime>>) {
         let Some(runtime) = runtime else { return };
         self.destroying += 1;
         let mailbox = self.mailbox.clone();

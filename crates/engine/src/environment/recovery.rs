@@ -174,6 +174,8 @@ impl Actor {
                     ended_at: i64::try_from(record.at_ns).unwrap_or(i64::MAX),
                     exit_json: serde_json::to_string(&record).unwrap_or_default(),
                 });
+                // nobody was there to do it when it ended
+                self.destroy(self.run_id(instance, number), self.runtime_of(instance));
                 Found::Exited(exit(&record.exit))
             }
             RuntimeFound::Absent => Found::Absent,
