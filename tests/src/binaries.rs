@@ -52,6 +52,27 @@ pub fn static_worker() -> Result<&'static Path, String> {
     BUILT.get_or_init(build_static).as_deref().map_err(Clone::clone)
 }
 
+/// What is brought to hosts of another machine than this, static: the agent and the supervisor. Built when it is first
+/// asked for, with no compiler or linker but Rust's own.
+///
+/// # Errors
+/// When it cannot be built here; the words say why.
+pub fn for_hosts(machine: &str) -> Result<[PathBuf; 2], String> {
+    let folder = binaries().worker.parent().and_then(Path::parent).ok_or("no target folder")?;
+    let target = format!("{machine}-unknown-linux-musl");
+    let flags =
+        "-C target-feature=+crt-static -C relocation-model=static -C linker=rust-lld -C link-self-contained=yes";
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(["build", "--quiet", "-p", "muster-agent", "-p", "muster-shim", "--bins", "--target", &target]);
+    command.current_dir(env!("CARGO_MANIFEST_DIR")).env("CARGO_TARGET_DIR", folder);
+    command.env(format!("CARGO_TARGET_{}_RUSTFLAGS", target.to_uppercase().replace('-', "_")), flags);
+    let output = command.output().map_err(|error| format!("cargo cannot be run: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("nothing for {machine} hosts: {}", String::from_utf8_lossy(&output.stderr).trim()));
+    }
+    Ok(["muster-agent", "muster-shim"].map(|name| folder.join(&target).join("debug").join(name)))
+}
+
 fn build_static() -> Result<PathBuf, String> {
     if let Some(path) = std::env::var_os("MUSTER_TEST_WORKER").filter(|value| !value.is_empty()) {
         return Ok(PathBuf::from(path));

@@ -25,6 +25,7 @@ pub struct Home {
     root: TempDir,
     variables: Vec<(String, String)>,
     commands: AtomicUsize,
+    program: Option<PathBuf>,
 }
 
 impl Default for Home {
@@ -42,7 +43,7 @@ impl Home {
     pub fn new() -> Self {
         // short: sockets lie below it
         let root = tempfile::Builder::new().prefix("me-").tempdir_in("/tmp").expect("a folder");
-        let home = Self { root, variables: Vec::new(), commands: AtomicUsize::new(0) };
+        let home = Self { root, variables: Vec::new(), commands: AtomicUsize::new(0), program: None };
         for name in ["h", "x", "m", "p", "u", "o"] {
             fs::DirBuilder::new().mode(0o700).create(home.root().join(name)).expect("a folder");
         }
@@ -52,6 +53,11 @@ impl Home {
     /// Sets a variable of every command, and of the daemon that the first one starts.
     pub fn set(&mut self, name: &str, value: &str) {
         self.variables.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Runs another `muster` from now on, which finds by itself what belongs to it.
+    pub fn runs(&mut self, muster: &Path) {
+        self.program = Some(muster.to_owned());
     }
 
     /// Its folder.
@@ -126,11 +132,17 @@ impl Home {
     /// A command that has nothing of this test's environment, in the project's folder.
     #[must_use]
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(&binaries().muster);
+        let mut command = match &self.program {
+            Some(other) => Command::new(other),
+            None => Command::new(&binaries().muster),
+        };
         command.args(args).env_clear().current_dir(self.project()).stdin(Stdio::null());
         command.env("PATH", std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into()));
         command.env("HOME", self.root().join("u")).env("MUSTER_HOME", self.state());
-        command.env("XDG_RUNTIME_DIR", self.root().join("x")).env("MUSTER_SHIM", &binaries().shim);
+        command.env("XDG_RUNTIME_DIR", self.root().join("x"));
+        if self.program.is_none() {
+            command.env("MUSTER_SHIM", &binaries().shim);
+        }
         command.env("LANG", "C.UTF-8").env("MUSTER_LOG", "debug");
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
@@ -321,6 +333,9 @@ impl Drop for Home {
             self.bring_down().into_iter().map(|process| (process, process.command_line())).collect();
         for (process, _) in &left {
             process.kill();
+        }
+        if !failed && !left.is_empty() {
+            self.tell();
         }
         let overlaps = self.overlaps();
         let listening = proc::listening_below(self.root());

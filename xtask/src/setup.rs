@@ -28,6 +28,9 @@ enum Install {
     By(fn() -> Result<()>),
 }
 
+/// Hosts of another architecture are built for it.
+const AARCH64: &str = "aarch64-unknown-linux-musl";
+
 /// All that building needs, in the order in which it is installed.
 const BUILD: &[Component] = &[
     Component {
@@ -89,6 +92,13 @@ const TEST: &[Component] = &[
         required: false,
         present: || program("ip") && program("iptables"),
         install: Install::Packages(&["iproute2", "iptables"]),
+    },
+    Component {
+        name: "aarch64 target",
+        why: "what runs on hosts of another architecture",
+        required: false,
+        present: || cfg!(not(target_os = "linux")) || has_target(AARCH64),
+        install: Install::By(|| ensure_target(AARCH64)),
     },
     Component {
         name: "qemu-aarch64",

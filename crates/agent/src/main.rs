@@ -6,7 +6,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
-use muster_runtime::agent::{Place, serve, sha256_of};
+use muster_runtime::agent::{Orphans, Place, serve, sha256_of};
 use muster_runtime::{ProcessRuntime, become_subreaper};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::path::{Path, PathBuf};
@@ -37,13 +37,14 @@ fn run(owner: &str, shim: &Path) -> Result<(), String> {
     let home = home.ok_or("there is no HOME for this user")?;
     let runtime_dir = std::env::var_os("XDG_RUNTIME_DIR");
     let place = Place::new(&home, runtime_dir.as_deref(), owner, shim).map_err(|error| error.to_string())?;
-    become_subreaper().map_err(|error| format!("could not become a subreaper: {error}"))?;
+    // an emulator of programs of another architecture does not know it: whoever asks is told
+    let orphans = become_subreaper().map_or(Orphans::Left, |()| Orphans::Taken);
     let config = place.config(raise_nofile());
     let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let tokio = tokio.map_err(|error| format!("could not start: {error}"))?;
     let served = tokio.block_on(async {
         let runtime = ProcessRuntime::new(config).map_err(|error| error.to_string())?;
-        serve(runtime, place, tokio::io::stdin(), tokio::io::stdout()).await.map_err(|error| error.to_string())
+        serve(runtime, place, orphans, tokio::io::stdin(), tokio::io::stdout()).await.map_err(|error| error.to_string())
     });
     // a read of standard input may still be under way on its thread: nobody waits for it
     tokio.shutdown_background();

@@ -15,4 +15,4 @@ mod server;
 pub use place::{Place, sha256_of};
 #[cfg(test)]
 pub(crate) use server::handle as handle_of;
-pub use server::serve;
+pub use server::{Orphans, serve};

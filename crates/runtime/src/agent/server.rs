@@ -17,6 +17,15 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
+/// Whether this process is a subreaper ([`crate::become_subreaper`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Orphans {
+    /// Orphans of its descendants become its children.
+    Taken,
+    /// They become those of the host's first process.
+    Left,
+}
+
 /// A channel from outside.
 struct Line {
     room: Arc<Semaphore>,
@@ -28,14 +37,15 @@ struct Line {
 ///
 /// # Errors
 /// Where the connection fails; its end is none.
-pub async fn serve<R, W>(runtime: ProcessRuntime, place: Place, from: R, to: W) -> io::Result<()>
+pub async fn serve<R, W>(runtime: ProcessRuntime, place: Place, orphans: Orphans, from: R, to: W) -> io::Result<()>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Send + Unpin + 'static,
 {
     let (out, frames) = mpsc::channel(FRAMES);
     let boot_id = muster_shim::boot_id()?;
-    let writer = tokio::spawn(write_frames(to, Hello { boot_id }, frames));
+    let hello = Hello { boot_id, takes_orphans: orphans == Orphans::Taken };
+    let writer = tokio::spawn(write_frames(to, hello, frames));
     let mut server = Server { runtime: Arc::new(runtime), place: Arc::new(place), out, channels: HashMap::new() };
     let read = async {
         let mut from = BufReader::with_capacity(wire::PIECE, from);

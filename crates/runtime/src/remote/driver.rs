@@ -120,6 +120,7 @@ impl Driver {
         let Some(placed) = self.placed(id, known) else { return Found::Absent };
         let answer = async {
             let host = self.host(&placed.host)?;
+            host.entered(&id.environment);
             let mux = host.mux().await?;
             let answer = answered(&mux, Ask::Recover { run: id.clone() }).await?;
             Ok::<_, Trouble>((host, answer))
@@ -199,6 +200,7 @@ impl Driver {
         let mut listed = Vec::new();
         for (name, placed) in by_host {
             let host = self.host(&name)?;
+            host.entered(environment);
             let asked = async {
                 let mux = host.mux().await?;
                 match answered(&mux, Ask::List { environment: environment.clone() }).await? {
@@ -211,7 +213,13 @@ impl Driver {
             for (run, placed) in placed {
                 let found = match &mut there {
                     Ok(there) => match there.remove(&run) {
-                        Some(found) => self.take(&run, placed, &host, found).await,
+                        // nobody listens to what is only listed: it would keep the link of a host that is to be left
+                        Some(WireFound::Running(there)) => {
+                            Found::Running(placed.handle(&run, &self.layout.run(&run), &there))
+                        }
+                        Some(WireFound::Exited(record)) => Found::Exited(record),
+                        Some(WireFound::Absent) => Found::Absent,
+                        Some(WireFound::Unverifiable(reason)) => Found::Unverifiable(reason),
                         None => continue,
                     },
                     Err(trouble) => Found::Unverifiable(trouble.text.clone()),

@@ -172,10 +172,15 @@ impl Host {
         self.leftovers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// An environment has something there, or had: it is to be left.
+    pub(super) fn entered(&self, environment: &EnvironmentId) {
+        self.environments().insert(environment.clone());
+    }
+
     /// A run of ours is there.
     pub(super) fn used(&self, run: &RunId) {
         self.users().insert(run.clone());
-        self.environments().insert(run.environment.clone());
+        self.entered(&run.environment);
     }
 
     /// A run of ours is there no more.
@@ -201,6 +206,7 @@ impl Host {
     /// Lets the link go unless somebody uses it, and waits until it is gone.
     pub(super) async fn release(&self) {
         if !self.users().is_empty() || !*self.wanted.borrow() {
+            tracing::debug!(host = self.name, runs = ?self.users(), "the link is kept");
             return;
         }
         self.wanted.send_replace(false);
@@ -282,6 +288,9 @@ impl Keeper {
             let woken = match host.connect().await {
                 Ok((mux, child)) => {
                     tracing::info!(host = host.name, boot = mux.hello.boot_id, "link up");
+                    if !mux.hello.takes_orphans {
+                        tracing::warn!(host = host.name, "what forks away from a killed supervisor is not found there");
+                    }
                     failures = 0;
                     self.carry(host, mux, child).await
                 }

@@ -7,7 +7,7 @@ use super::host::Host;
 use super::mux::{Channel, Mux};
 use super::record::Placed;
 use super::wire::{Item, OpenAsk, WireEvent};
-use crate::contract::{ExitRecord, Handle, LogChunk, RuntimeEvent};
+use crate::contract::{ExitRecord, Handle, Known, LogChunk, RuntimeEvent};
 use crate::mirror::Mirror;
 use crate::progress::{self, Phase, Progress};
 use futures::stream::BoxStream;
@@ -137,7 +137,7 @@ impl Run {
             let deadline = ears.deadline.unwrap_or_else(|| Instant::now() + REST_OF_LOG);
             tokio::select! {
                 item = watch.next(), if ears.record.is_none() => match item {
-                    Some(Item::Event(event)) => self.take(event, ears),
+                    Some(Item::Event(event)) => self.take(event, mux, ears),
                     Some(_) => {}
                     None => match mux.reason() {
                         Some(reason) => return (mirror, Heard::Cut(reason)),
@@ -177,9 +177,15 @@ impl Run {
         Ok((watch, follow))
     }
 
-    fn take(&self, event: WireEvent, ears: &mut Ears) {
+    fn take(&self, event: WireEvent, mux: &Mux, ears: &mut Ears) {
         match event {
-            WireEvent::Exited(record) => {
+            WireEvent::Exited(mut record) => {
+                if record.exit == Known::SupervisorKilled && !mux.hello.takes_orphans {
+                    let host = &self.placed.host;
+                    let note =
+                        format!("what it had forked away may still run on host `{host}`, which gives us no orphans");
+                    record.note.get_or_insert(note);
+                }
                 ears.deadline = Some(Instant::now() + REST_OF_LOG);
                 ears.record = Some(record);
             }

@@ -2,6 +2,9 @@
 //!
 //! The master is a process of its own that outlives the daemon, so that tunnels do; the next daemon finds it by its
 //! control socket. It never asks (`BatchMode`): whatever needs an answer is a [`Trouble`] that says what to run.
+//!
+//! A master has the lock of its control socket from its birth on, and as long as it lives: one whose daemon was killed
+//! while it logged in is waited for and used, and there are never two.
 
 use super::trouble::Trouble;
 use muster_spec::{Tunnel, TunnelEnd};
@@ -21,6 +24,8 @@ const CONNECT_SECONDS: u64 = 10;
 const LOGIN: Duration = Duration::from_secs(25);
 /// A master that lives answers its socket at once.
 const CONTROL: Duration = Duration::from_secs(10);
+/// A master that was told to ends within this time.
+const GONE: Duration = Duration::from_secs(4);
 /// Between two looks for the master's socket.
 const LOOK: Duration = Duration::from_millis(5);
 /// `sun_path` has 107 bytes (unix(7)); ssh binds beside it first, with 17 more.
@@ -136,19 +141,36 @@ impl Ssh {
 
     /// Makes a master unless there is one; true where it is new.
     pub(super) async fn ensure_master(&self) -> Result<bool, Trouble> {
-        // a daemon and the one that replaces it may both find none: the second finds the first one's
-        let _lock = self.lock().await?;
-        if self.has_master().await {
-            return Ok(false);
-        }
+        let deadline = Instant::now() + LOGIN;
+        let lock = loop {
+            if self.has_master().await {
+                return Ok(false);
+            }
+            if let Some(lock) = self.try_lock()? {
+                break lock;
+            }
+            // another daemon's, or one whose daemon was killed: it logs in now
+            if Instant::now() >= deadline {
+                return Err(self.late());
+            }
+            sleep(LOOK).await;
+        };
         let _ = fs::remove_file(&self.control);
         let connect = format!("ConnectTimeout={CONNECT_SECONDS}");
         let mut command = self.command(&["-M", "-N", "-o", "ControlPersist=no", "-o", &connect]);
         command.args(["-o", "ServerAliveInterval=4", "-o", "ServerAliveCountMax=3", "-o", "ClearAllForwardings=yes"]);
         command.args(["-o", "PermitLocalCommand=no", "--"]).arg(&self.host);
+        // ssh closes what it inherits but these three; it says nothing on its output, where it keeps the lock
+        command.stdin(Stdio::null()).stdout(lock).stderr(Stdio::piped());
         // of our session, but in a group of its own: it outlives us, and no signal for our group reaches it
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0).kill_on_drop(false);
-        let mut child = self.spawn(&mut command)?;
+        command.process_group(0).kill_on_drop(false);
+        let child = self.spawn(&mut command)?;
+        drop(command);
+        self.logged_in(child, deadline).await.map(|()| true)
+    }
+
+    /// Waits for a master's socket.
+    async fn logged_in(&self, mut child: Child, deadline: Instant) -> Result<(), Trouble> {
         let stderr = child.stderr.take();
         let words = tokio::spawn(async move {
             let mut said = Vec::new();
@@ -159,12 +181,11 @@ impl Ssh {
             }
             said
         });
-        let deadline = Instant::now() + LOGIN;
         loop {
             if self.control.exists() {
                 // reaped when it ends
                 tokio::spawn(async move { child.wait().await });
-                return Ok(true);
+                return Ok(());
             }
             let ended = child.try_wait().map_err(|error| Trouble::passing(format!("could not run ssh: {error}")))?;
             if ended.is_some() {
@@ -176,34 +197,51 @@ impl Ssh {
             if Instant::now() >= deadline {
                 // nothing of it is left to wait for
                 let _ = child.kill().await;
-                return Err(Trouble::passing(format!("logging in to host `{}` takes too long", self.host)));
+                return Err(self.late());
             }
             sleep(LOOK).await;
         }
     }
 
-    async fn lock(&self) -> Result<fs::File, Trouble> {
-        let told = |error: io::Error| Trouble::passing(format!("could not lock `{}`: {error}", self.control.display()));
-        let file = fs::File::create(self.control.with_extension("lock")).map_err(told)?;
-        let deadline = Instant::now() + LOGIN;
-        loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(file),
-                Err(fs::TryLockError::WouldBlock) if Instant::now() < deadline => sleep(LOOK).await,
-                Err(fs::TryLockError::WouldBlock) => return Err(told(io::ErrorKind::ResourceBusy.into())),
-                Err(fs::TryLockError::Error(error)) => return Err(told(error)),
-            }
-        }
+    fn late(&self) -> Trouble {
+        Trouble::passing(format!("logging in to host `{}` takes too long", self.host))
     }
 
-    /// Ends the master and with it everything that goes through it.
+    /// The lock that a master has; none where somebody has it.
+    fn try_lock(&self) -> Result<Option<fs::File>, Trouble> {
+        use std::os::unix::fs::MetadataExt as _;
+        let path = self.control.with_extension("lock");
+        let locked = || -> io::Result<Option<fs::File>> {
+            let file = fs::File::create(&path)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(fs::TryLockError::WouldBlock) => return Ok(None),
+                Err(fs::TryLockError::Error(error)) => return Err(error),
+            }
+            // removed between the two calls: whoever comes next locks another file of that name
+            let same =
+                fs::metadata(&path).is_ok_and(|there| file.metadata().is_ok_and(|ours| ours.ino() == there.ino()));
+            Ok(same.then_some(file))
+        };
+        locked().map_err(|error| Trouble::passing(format!("could not lock `{}`: {error}", path.display())))
+    }
+
+    /// Ends the master and with it everything that goes through it; comes back when it is gone.
     pub(super) async fn end_master(&self) {
-        if self.control.exists() {
-            // one that does not answer ends by itself when its host does not
-            let _ = self.control(&["-O".into(), "exit".into()]).await;
-        }
+        let deadline = Instant::now() + GONE;
+        let lock = loop {
+            if self.control.exists() {
+                // one that does not answer ends by itself when its host does not
+                let _ = self.control(&["-O".into(), "exit".into()]).await;
+            }
+            match self.try_lock() {
+                Ok(None) if Instant::now() < deadline => sleep(LOOK).await,
+                locked => break locked,
+            }
+        };
         let _ = fs::remove_file(&self.control);
         let _ = fs::remove_file(self.control.with_extension("lock"));
+        drop(lock);
     }
 
     /// A command on the host through the master, for a shell of any kind; `script` has no single quotes. Never a

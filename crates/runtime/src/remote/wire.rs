@@ -73,6 +73,9 @@ pub(crate) enum ToNear {
 pub(crate) struct Hello {
     /// Which boot of the host.
     pub(crate) boot_id: String,
+    /// Whether orphans of services become the agent's children. Where not, what has forked away from a service whose
+    /// supervisor was killed is not found.
+    pub(crate) takes_orphans: bool,
 }
 
 /// What has one answer.

@@ -67,6 +67,9 @@ struct Newborn<'a> {
 
 /// Starts a child that shares our memory until its program is executed, and waits for that (`vfork(2)`): nothing of us is
 /// copied. Returns when the program runs, or with what failed.
+///
+/// An emulator of programs of another architecture (qemu-user) shares nothing and does not wait: there a program that
+/// cannot be executed is one that ended with 127.
 pub(crate) fn start(plan: &Plan<'_>) -> Result<u32, Failure> {
     let ready = prepare(plan).ok_or((Step::Spec, libc::EINVAL))?;
     let (argv, env) = (pointers(&ready.argv), pointers(&ready.env));

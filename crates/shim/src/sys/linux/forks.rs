@@ -86,16 +86,22 @@ pub(crate) struct Birth {
 /// Serves orders; returns in each new shim with what it is for, and in the fork server with nothing when nobody orders
 /// any more.
 pub(crate) fn serve(control: &OwnedFd) -> Option<Birth> {
-    let title = Title::find()?;
+    let title = Title::find();
     let mut order = vec![0; MAX_ORDER];
     loop {
         let (count, mut fds) = recv_with_fds(control.as_fd(), &mut order).ok().filter(|(count, _)| *count > 0)?;
         let mut words = order.get(..count)?.splitn(3, |byte| *byte == 0);
         let (run, folder, socket) = (words.next()?, words.next()?, words.next()?);
         let connection = fds.pop()?;
-        match super::os::fork_sibling() {
+        let forked = match super::os::fork_sibling() {
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => super::os::fork_orphan(),
+            forked => forked,
+        };
+        match forked {
             Ok(0) => {
-                title.set(&[b"muster-shim", folder, socket], &[crate::RUN_MARK.as_bytes(), run].concat());
+                if let Some(title) = title {
+                    title.set(&[b"muster-shim", folder, socket], &[crate::RUN_MARK.as_bytes(), run].concat());
+                }
                 let path = |bytes: &[u8]| PathBuf::from(OsStr::from_bytes(bytes));
                 return Some(Birth { folder: path(folder), socket: path(socket), connection });
             }

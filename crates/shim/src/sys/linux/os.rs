@@ -5,7 +5,7 @@ use crate::launch::TtySize;
 use crate::protocol::{ExitCause, Usage};
 use std::ffi::CStr;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
@@ -48,6 +48,43 @@ pub(super) fn fork_sibling() -> io::Result<i32> {
     // that no lock is held in the child
     let pid = unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) };
     if pid < 0 { Err(io::Error::last_os_error()) } else { i32::try_from(pid).map_err(io::Error::other) }
+}
+
+/// Forks a child whose parent is whoever takes orphans here: a fork of a fork. 0 in the child, its process id here.
+///
+/// An emulator of programs of another architecture (qemu-user) knows no `CLONE_PARENT`.
+///
+/// # Errors
+/// The system's.
+pub(super) fn fork_orphan() -> io::Result<i32> {
+    let mut ends = [0; 2];
+    // SAFETY: the array has room for two descriptors
+    check(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) })?;
+    // SAFETY: both are new and ours
+    let (from, to) = unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) };
+    // SAFETY: the process has one thread, so that no lock is held in the child
+    let between = check(unsafe { libc::fork() })?;
+    if between == 0 {
+        // SAFETY: as above
+        let pid = unsafe { libc::fork() };
+        if pid == 0 {
+            return Ok(0);
+        }
+        let answer = if pid < 0 { -last_error() } else { pid };
+        let written = File::from(to).write_all(&answer.to_le_bytes());
+        // SAFETY: ends this process without running its parent's exit handlers
+        unsafe { libc::_exit(i32::from(written.is_err())) };
+    }
+    drop(to);
+    let mut answer = [0; 4];
+    let read = File::from(from).read_exact(&mut answer);
+    // SAFETY: waits for our own child, which is ending; the status is not wanted
+    unsafe { libc::waitpid(between, std::ptr::null_mut(), 0) };
+    read?;
+    match i32::from_le_bytes(answer) {
+        pid if pid > 0 => Ok(pid),
+        failure => Err(io::Error::from_raw_os_error(-failure)),
+    }
 }
 
 /// Two ends that keep messages apart.
