@@ -25,11 +25,20 @@ pub(crate) fn factory(state_dir: PathBuf, runtime_dir: PathBuf, hosts: Vec<HostB
     })
 }
 
-/// `MUSTER_SSH` and `MUSTER_SSH_CONFIG`, of the stack's settings or else of the daemon.
+/// Variables that ssh gets from the stack's settings.
+const OF_SSH: [&str; 3] = ["HOME", "PATH", "SSH_AUTH_SOCK"];
+
+/// `MUSTER_SSH` and `MUSTER_SSH_CONFIG`, of the stack's settings or else of the daemon. Without settings ssh has the
+/// daemon's variables.
 fn ssh(settings: &Settings) -> SshOptions {
     let path = |name: &str| settings.get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let own = SshOptions::from_env();
-    SshOptions { program: path("MUSTER_SSH").unwrap_or(own.program), config: path("MUSTER_SSH_CONFIG").or(own.config) }
+    let given = OF_SSH.into_iter().filter(|_| !settings.is_empty());
+    SshOptions {
+        program: path("MUSTER_SSH").unwrap_or(own.program),
+        config: path("MUSTER_SSH_CONFIG").or(own.config),
+        variables: given.map(|name| (name.to_owned(), settings.get(name).cloned())).collect(),
+    }
 }
 
 /// The variables of docker(1), and Podman's where docker's are not there.

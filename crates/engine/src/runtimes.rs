@@ -26,7 +26,19 @@ pub struct Runtimes {
 struct Known {
     settings: HashMap<EnvironmentId, Arc<Settings>>,
     /// One for the same settings, whichever environment asks.
-    made: Vec<(RuntimeKind, Arc<Settings>, Arc<dyn Runtime>)>,
+    made: Vec<(RuntimeKind, Settings, Arc<dyn Runtime>)>,
+}
+
+/// What only container engines are found by; anything else a driver of hosts depends on as well.
+const OF_ENGINES: [&str; 5] = ["DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "CONTAINER_HOST", "XDG_RUNTIME_DIR"];
+
+/// The settings that make a difference for a kind: two drivers of hosts for the same ssh would end each other's links.
+fn relevant(kind: RuntimeKind, settings: &Settings) -> Settings {
+    let mut settings = settings.clone();
+    if kind == RuntimeKind::Remote {
+        settings.retain(|name, _| !OF_ENGINES.contains(&name.as_str()));
+    }
+    settings
 }
 
 impl Runtimes {
@@ -68,12 +80,13 @@ impl Runtimes {
             RuntimeKind::External => Some(Arc::clone(&self.external) as Arc<dyn Runtime>),
             RuntimeKind::Container | RuntimeKind::Remote => {
                 let mut known = self.known();
-                let same = known.made.iter().find(|(made, with, _)| *made == kind && **with == *settings);
+                let settings = relevant(kind, settings);
+                let same = known.made.iter().find(|(made, with, _)| *made == kind && *with == settings);
                 if let Some((_, _, runtime)) = same {
                     return Some(Arc::clone(runtime));
                 }
-                let runtime = (self.factory)(kind, settings)?;
-                known.made.push((kind, Arc::new(settings.clone()), Arc::clone(&runtime)));
+                let runtime = (self.factory)(kind, &settings)?;
+                known.made.push((kind, settings, Arc::clone(&runtime)));
                 Some(runtime)
             }
             RuntimeKind::Mock => None,
@@ -84,11 +97,22 @@ impl Runtimes {
     pub(crate) fn made(&self, kind: RuntimeKind, of: &EnvironmentId) -> Option<Arc<dyn Runtime>> {
         if let RuntimeKind::Container | RuntimeKind::Remote = kind {
             let known = self.known();
-            let settings = known.settings.get(of).cloned().unwrap_or_default();
+            let settings = known.settings.get(of).map(|settings| relevant(kind, settings)).unwrap_or_default();
             let same = known.made.iter().find(|(made, with, _)| *made == kind && *with == settings);
             return same.map(|(_, _, runtime)| Arc::clone(runtime));
         }
         self.get(kind, of)
+    }
+
+    /// Every driver of hosts that was made, for whatever settings: an environment may have had others before.
+    pub(crate) fn of_hosts(&self) -> Vec<Arc<dyn Runtime>> {
+        let known = self.known();
+        known
+            .made
+            .iter()
+            .filter(|(kind, _, _)| *kind == RuntimeKind::Remote)
+            .map(|(_, _, made)| Arc::clone(made))
+            .collect()
     }
 
     /// The driver for native processes: it also runs builds.
@@ -120,6 +144,14 @@ mod tests {
         runtimes.settle(&two, &[("DOCKER_HOST".to_owned(), "unix:///x".to_owned())].into());
         assert!(!Arc::ptr_eq(&of(&one), &of(&two)));
         assert_eq!(made.load(Ordering::SeqCst), 2);
+        let hosts = |kind, _: &Settings| Some(Arc::new(FakeRuntime::new(&World::new(kind))) as Arc<dyn Runtime>);
+        let remote = Runtimes::with(Arc::new(FakeRuntime::new(&World::new(RuntimeKind::Process))), Arc::new(hosts));
+        let of = |id| remote.get(RuntimeKind::Remote, id).unwrap();
+        remote.settle(&one, &[("DOCKER_HOST".to_owned(), "unix:///x".to_owned())].into());
+        assert!(Arc::ptr_eq(&of(&one), &of(&two)), "ssh asks for no engine");
+        remote.settle(&one, &[("SSH_AUTH_SOCK".to_owned(), "/x".to_owned())].into());
+        assert!(!Arc::ptr_eq(&of(&one), &of(&two)), "other keys are another login");
+        assert_eq!(remote.of_hosts().len(), 2);
         assert!(runtimes.get(RuntimeKind::Remote, &one).is_none());
     }
 }

@@ -68,11 +68,28 @@ impl Actor {
                     recreate: request.recreate,
                 };
                 self.command(command, answer, turn);
+                self.reroute();
             }
             Err(error) => {
                 // An error means that the asking client is gone.
                 let _ = answer.send(Err(error));
             }
+        }
+    }
+
+    /// What runs on other hosts and stays is led to where those are now that it asks for: the address that it was given
+    /// holds, it is the tunnel behind it that leads elsewhere.
+    fn reroute(&self) {
+        let handles = self.live.values().filter_map(|live| live.handle.clone().zip(live.runtime.clone()));
+        for (handle, runtime) in handles.filter(|(handle, _)| handle.runtime == RuntimeKind::Remote) {
+            let Ok(Ok(spec)) = self.resolver(|resolver| resolver.spec(&handle.run)) else { continue };
+            let host = handle.far.as_ref().map(|far| far.host.clone());
+            let Some(remote) = spec.remote.filter(|remote| host.as_ref() == Some(&remote.host)) else { continue };
+            tokio::spawn(async move {
+                if let Err(error) = runtime.reroute(&handle, &remote.tunnels).await {
+                    tracing::warn!(run = %handle.run, %error, "a tunnel leads where it did before");
+                }
+            });
         }
     }
 

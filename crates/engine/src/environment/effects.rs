@@ -375,7 +375,10 @@ impl Actor {
             // what no service is meant to run as, but once was
             false => self.shared.runtimes.made(kind, &self.id),
         };
-        let runtimes: Vec<_> = RuntimeKind::ALL.into_iter().filter_map(of).collect();
+        // each leaves only what the environment had of it
+        let others = self.shared.runtimes.of_hosts();
+        let own = RuntimeKind::ALL.into_iter().filter(|kind| *kind != RuntimeKind::Remote).filter_map(of);
+        let runtimes: Vec<_> = own.chain(others).collect();
         tokio::spawn(async move {
             for runtime in runtimes {
                 if let Err(error) = runtime.leave(&id).await {

@@ -66,9 +66,9 @@ impl Driver {
         Ok(host)
     }
 
-    /// Where a run is, as far as anybody wrote it down.
+    /// Where a run is, as far as anybody wrote it down. Its ways may be others by now than when its handle was made.
     pub(super) fn placed(&self, run: &RunId, known: Option<&Handle>) -> Option<Placed> {
-        known.and_then(Placed::in_handle).or_else(|| Placed::read(&self.layout.run(run)))
+        Placed::read(&self.layout.run(run)).or_else(|| known.and_then(Placed::in_handle))
     }
 
     /// The run in the registry, put there in this phase where it was not.

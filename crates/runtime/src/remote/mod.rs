@@ -41,7 +41,8 @@ use crate::progress::Phase;
 use driver::{Driver, confused};
 use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::{self, BoxStream, StreamExt as _};
-use muster_spec::{EnvironmentId, InstanceId, InstanceSpec, RunId, RuntimeKind, SecretText, Signal, Target};
+use muster_spec::{EnvironmentId, InstanceId, InstanceSpec, RunId, RuntimeKind, SecretText, Signal, Target, Tunnel};
+use record::Placed;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -235,6 +236,20 @@ impl Runtime for RemoteRuntime {
                 host.release().await;
             }
             Ok(())
+        }
+        .boxed()
+    }
+
+    fn reroute<'a>(&'a self, handle: &'a Handle, tunnels: &'a [Tunnel]) -> BoxFuture<'a, Result<(), RuntimeError>> {
+        async move {
+            let Some(run) = self.driver.known(&handle.run) else { return Ok(()) };
+            let placed = Placed { tunnels: tunnels.to_vec(), ..run.placed.clone() };
+            // first, so that the next daemon opens these
+            placed.write(&run.folder).map_err(|source| RuntimeError::Io {
+                context: format!("could not write to folder `{}`", run.folder.display()),
+                source,
+            })?;
+            Ok(run.host.tunnels.open(&run.host.ssh, &run.id, tunnels).await?)
         }
         .boxed()
     }

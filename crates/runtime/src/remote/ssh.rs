@@ -8,6 +8,7 @@
 
 use super::trouble::Trouble;
 use muster_spec::{Tunnel, TunnelEnd};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
@@ -42,11 +43,14 @@ pub struct SshOptions {
     pub program: PathBuf,
     /// Instead of `~/.ssh/config`.
     pub config: Option<PathBuf>,
+    /// Variables that ssh gets as they are here, and not as this process has them: where the agent with the keys is, for
+    /// example. None takes one away.
+    pub variables: BTreeMap<String, Option<String>>,
 }
 
 impl Default for SshOptions {
     fn default() -> Self {
-        Self { program: "ssh".into(), config: None }
+        Self { program: "ssh".into(), config: None, variables: BTreeMap::new() }
     }
 }
 
@@ -55,7 +59,8 @@ impl SshOptions {
     #[must_use]
     pub fn from_env() -> Self {
         let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        Self { program: var("MUSTER_SSH").unwrap_or_else(|| "ssh".into()), config: var("MUSTER_SSH_CONFIG") }
+        let program = var("MUSTER_SSH").unwrap_or_else(|| "ssh".into());
+        Self { program, config: var("MUSTER_SSH_CONFIG"), variables: BTreeMap::new() }
     }
 }
 
@@ -68,10 +73,11 @@ pub(super) struct Ssh {
 }
 
 impl Ssh {
-    /// The control socket's name says host and configuration, in as many letters as fit.
+    /// The control socket's name says host and how ssh is run, in as many letters as fit: who logs in with other keys has
+    /// another master.
     pub(super) fn new(options: SshOptions, host: &str, runtime_dir: &Path) -> Self {
         use sha2::Digest as _;
-        let digest = sha2::Sha256::digest(format!("{host}\0{:?}", options.config));
+        let digest = sha2::Sha256::digest(format!("{host}\0{options:?}"));
         let room = LONGEST_CONTROL.saturating_sub(runtime_dir.as_os_str().len() + 2).clamp(5, NAME);
         let name: String = digest
             .iter()
@@ -97,6 +103,12 @@ impl Ssh {
         let mut command = Command::new(&self.options.program);
         if let Some(config) = &self.options.config {
             command.arg("-F").arg(config);
+        }
+        for (name, value) in &self.options.variables {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
         }
         command.arg("-S").arg(&self.control);
         command.args(["-x", "-T", "-o", "BatchMode=yes", "-o", "LogLevel=INFO", "-o", "RemoteCommand=none"]);

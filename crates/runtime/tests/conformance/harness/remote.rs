@@ -58,7 +58,7 @@ pub(crate) fn runtime(home: &Path, host: &Host) -> RemoteRuntime {
     RemoteRuntime::new(RemoteConfig {
         state_dir: home.join("state"),
         runtime_dir: home.join("run"),
-        ssh: SshOptions { program: "ssh".into(), config: Some(host.config()) },
+        ssh: SshOptions { config: Some(host.config()), ..SshOptions::default() },
         binaries: vec![HostBinaries { machine, agent, shim }],
     })
 }
