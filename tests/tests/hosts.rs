@@ -36,7 +36,7 @@ fn fifty_services_on_one_host_need_one_login() {
         let _ = writeln!(
             text,
             "  s{number}: {{ remote: {{ host: {alias}, command: \"{line} s{number} serve ${{port.http}}\" }}, \
-             ports: {{ http: auto }}, ready: {{ http: / }} }}"
+             ports: {{ http: auto }}, ready: {{ tcp: http }} }}"
         );
     }
     home.stack(&text);

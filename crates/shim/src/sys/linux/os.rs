@@ -114,13 +114,16 @@ pub(super) fn end_child(pidfd: &OwnedFd) {
 /// Makes the process a session's leader that inherits the orphans of its tree.
 ///
 /// # Errors
-/// The system's. Being a session's leader already is none.
+/// The system's. Being a session's leader already is none; neither is an emulator of programs of another architecture
+/// (qemu-user) that does not know orphans: there what has forked away is not found, and whoever brought us there says so.
 pub(crate) fn lead() -> io::Result<()> {
     // SAFETY: takes nothing; fails only for the leader of a process group, which then has its session already
     unsafe { libc::setsid() };
     // SAFETY: the option takes one integer
-    check(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) })?;
-    Ok(())
+    match check(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }) {
+        Err(error) if error.raw_os_error() != Some(libc::EINVAL) => Err(error),
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 /// Sets the file mode mask and gives the old one back.
