@@ -262,18 +262,36 @@ impl Driver {
         }
     }
 
-    /// Tells the hosts that are there, without waiting.
+    /// Tells a host, without waiting, where its link is there or comes.
     pub(super) fn tell(self: &Arc<Self>, host: Arc<Host>, ask: Ask) {
-        // called from threads that are not the runtime's own as well; without one the process is ending
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        runtime.spawn(async move {
+        background(async move {
             if host.trouble().is_none()
                 && let Ok(mux) = host.mux().await
-                && let Ok(Err(failure)) = answered(&mux, ask).await
             {
-                tracing::debug!(host = host.name, reason = failure.text(), "a host refused");
+                told(&mux, ask).await;
             }
         });
+    }
+
+    /// Tells the hosts of an environment whose links are there, without waiting. What was let go is not connected again.
+    pub(super) fn tell_there(&self, of: &EnvironmentId, ask: impl Fn() -> Ask) {
+        for mux in self.hosts().into_iter().filter(|host| host.serves(of)).filter_map(|host| host.there()) {
+            let ask = ask();
+            background(async move { told(&mux, ask).await });
+        }
+    }
+}
+
+fn background(work: impl Future<Output = ()> + Send + 'static) {
+    // called from threads that are not the runtime's own as well; without one the process is ending
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        runtime.spawn(work);
+    }
+}
+
+async fn told(mux: &Mux, ask: Ask) {
+    if let Ok(Err(failure)) = answered(mux, ask).await {
+        tracing::debug!(reason = failure.text(), "a host refused");
     }
 }
 

@@ -104,6 +104,14 @@ impl Host {
         self.outcome(|_| true).await
     }
 
+    /// The link, where it is there now and wanted: for what is not worth a connection.
+    pub(super) fn there(&self) -> Option<Arc<Mux>> {
+        match &self.standing.borrow().link {
+            Link::Up(mux) if mux.reason().is_none() && *self.wanted.borrow() => Some(Arc::clone(mux)),
+            Link::Up(_) | Link::Down(_) | Link::Idle | Link::Connecting => None,
+        }
+    }
+
     /// The same, but what is known to be down is tried once more first.
     pub(super) async fn tried(&self) -> Result<Arc<Mux>, Trouble> {
         let before = self.standing.borrow().attempts;

@@ -228,10 +228,10 @@ impl Runtime for RemoteRuntime {
         async move {
             let hosts = self.driver.hosts().into_iter().filter(|host| host.left(environment));
             for host in hosts {
-                if host.trouble().is_none() {
+                if let Some(mux) = host.there() {
                     let ask = Ask::Leave { environment: environment.clone() };
                     // a host that is lost meanwhile keeps an empty folder for sockets
-                    let _ = driver::answered(&*host.mux().await?, ask).await;
+                    let _ = driver::answered(&mux, ask).await;
                 }
                 host.release().await;
             }
@@ -269,11 +269,8 @@ impl Runtime for RemoteRuntime {
     }
 
     fn retain(&self, of: &EnvironmentId, instance: &InstanceId, keep: usize) -> Result<usize, RuntimeError> {
-        for host in self.driver.hosts().into_iter().filter(|host| host.serves(of)) {
-            let keep = u32::try_from(keep).unwrap_or(u32::MAX);
-            let ask = Ask::Retain { environment: of.clone(), instance: instance.clone(), keep };
-            self.driver.tell(host, ask);
-        }
+        let there = u32::try_from(keep).unwrap_or(u32::MAX);
+        self.driver.tell_there(of, || Ask::Retain { environment: of.clone(), instance: instance.clone(), keep: there });
         prune(&self.driver.layout, of, instance, keep).map_err(|source| RuntimeError::Io {
             context: format!("could not remove old runs of `{instance}`"),
             source,

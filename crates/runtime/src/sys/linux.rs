@@ -149,7 +149,9 @@ struct Stat {
 }
 
 fn stat(pid: u32) -> Option<Stat> {
-    let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    // an emulator of programs of another architecture makes up that of its own process, but not that of its first thread
+    let own = if pid == std::process::id() { format!("task/{pid}/stat") } else { "stat".to_owned() };
+    let text = fs::read(format!("/proc/{pid}/{own}")).ok()?;
     // the command may hold blanks and parentheses: the fields begin behind the last one
     let at = text.iter().rposition(|byte| *byte == b')')?;
     let fields: Vec<&str> = std::str::from_utf8(text.get(at + 2..)?).ok()?.split(' ').collect();

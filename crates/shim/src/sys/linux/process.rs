@@ -27,7 +27,8 @@ pub(crate) struct Stat {
 
 /// Reads a process' stat; `None` where there is no such process.
 pub(crate) fn stat(pid: u32) -> Option<Stat> {
-    let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    // of its first thread: an emulator of programs of another architecture makes up the other one of its own process
+    let text = fs::read(format!("/proc/{pid}/task/{pid}/stat")).ok()?;
     // the command may hold blanks and parentheses: the fields begin behind the last one
     let at = text.iter().rposition(|byte| *byte == b')')?;
     let rest = std::str::from_utf8(text.get(at + 2..)?).ok()?;
