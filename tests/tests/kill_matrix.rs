@@ -5,7 +5,6 @@
 //! `MUSTER_TEST_FULL=1` makes 20 rounds of each cell, `MUSTER_TEST_ROUNDS` as many as it says, `MUSTER_TEST_SEED` repeats
 //! the random times of a run, `MUSTER_TEST_PHASE` is one column (`Restarting`).
 
-#[cfg_attr(not(feature = "places"), expect(dead_code, reason = "the other runtimes are tested with `--full`"))]
 mod matrix;
 
 use matrix::{
@@ -56,37 +55,31 @@ fn a_command_is_killed() {
     row(Ground::Process, Target::Cli);
 }
 
-#[cfg(feature = "places")]
 #[test]
 fn the_daemon_of_containers_is_killed() {
     row(Ground::Container, Target::Daemon);
 }
 
-#[cfg(feature = "places")]
 #[test]
 fn a_container_is_killed_by_somebody_else() {
     row(Ground::Container, Target::Shim);
 }
 
-#[cfg(feature = "places")]
 #[test]
 fn a_command_of_containers_is_killed() {
     row(Ground::Container, Target::Cli);
 }
 
-#[cfg(feature = "places")]
 #[test]
 fn the_daemon_of_remote_services_is_killed() {
     row(Ground::Remote, Target::Daemon);
 }
 
-#[cfg(feature = "places")]
 #[test]
 fn a_supervisor_on_another_host_is_killed() {
     row(Ground::Remote, Target::Shim);
 }
 
-#[cfg(feature = "places")]
 #[test]
 fn a_command_of_remote_services_is_killed() {
     row(Ground::Remote, Target::Cli);
