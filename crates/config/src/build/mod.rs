@@ -59,6 +59,7 @@ pub(crate) fn build(tree: &Node, chosen: &Chosen<'_>, values: &Values<'_>, reade
         home: chosen.env.get("HOME").map(String::as_str),
         used: Vec::new(),
         service: None,
+        probed: command::Place::Here,
     };
     let name = stack_name(&mut cx, tree, chosen);
     let nodes = service_nodes(&mut cx, tree);

@@ -25,6 +25,11 @@ pub(super) fn probes(
     (runtime, variants): (RuntimeKind, &Variants),
     ports: &Ports,
 ) -> ProbeSet {
+    // a command is run where the service is
+    cx.probed = match runtime {
+        RuntimeKind::Container | RuntimeKind::Remote => Place::Elsewhere,
+        RuntimeKind::Process | RuntimeKind::External | RuntimeKind::Mock => Place::Here,
+    };
     let mut set = ProbeSet {
         startup: probe(cx, node, Role::Startup, ports),
         ready: probe(cx, node, Role::Ready, ports),
@@ -162,7 +167,10 @@ fn check(cx: &mut Cx<'_>, node: &Node, ports: &Ports) -> Option<Check> {
         "tcp" => endpoint(cx, value, ports).map(Check::Tcp),
         "http" => http(cx, value, ports).map(Check::Http),
         "grpc" => grpc(cx, value, ports),
-        "exec" => command::slot(cx, value, Place::Here).map(Check::Exec),
+        "exec" => {
+            let place = cx.probed;
+            command::slot(cx, value, place).map(Check::Exec)
+        }
         "log" => cx.regex(value).map(Check::Log),
         "notify" => plain(cx, value, "notify", Check::Notify),
         "healthcheck" => plain(cx, value, "healthcheck", Check::Healthcheck),

@@ -1,5 +1,6 @@
 //! Typed values out of nodes. A wrong kind was reported by the language's check already: here it is only left out.
 
+use super::command::Place;
 use crate::files::{Sources, normal};
 use crate::language::unknown_word;
 use crate::problem::{Code, Report};
@@ -27,6 +28,8 @@ pub(super) struct Cx<'a> {
     pub(super) home: Option<&'a str>,
     pub(super) used: Vec<Used>,
     pub(super) service: Option<ServiceName>,
+    /// Where what a probe executes lies.
+    pub(super) probed: Place,
 }
 
 impl Cx<'_> {

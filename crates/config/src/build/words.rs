@@ -78,7 +78,7 @@ pub(super) fn capabilities(cx: &mut Cx<'_>, node: &Node, key: &str) -> Vec<Strin
         let upper = text.to_ascii_uppercase();
         let name = upper.strip_prefix("CAP_").unwrap_or(&upper);
         if !CAPABILITIES.contains(&name) {
-            unknown(cx, item.span, &format!("`{text}` is no capability"), name, &CAPABILITIES);
+            unknown(cx, item.span, &format!("`{text}` is no capability that we know"), name, &CAPABILITIES);
         }
     }
     found
@@ -87,12 +87,13 @@ pub(super) fn capabilities(cx: &mut Cx<'_>, node: &Node, key: &str) -> Vec<Strin
 /// The name of a limit.
 pub(super) fn ulimit(cx: &mut Cx<'_>, name: &str, span: Span) {
     if !ULIMITS.contains(&name) {
-        unknown(cx, span, &format!("`{name}` is no limit that an engine knows"), name, &ULIMITS);
+        unknown(cx, span, &format!("`{name}` is no limit that we know"), name, &ULIMITS);
     }
 }
 
 fn unknown(cx: &mut Cx<'_>, span: Span, message: &str, name: &str, known: &[&str]) {
-    let item = cx.report.error(Code::BadContainer, span, message.to_owned());
+    // an engine may know more than we do: it has the last word
+    let item = cx.report.warn(Code::BadContainer, span, message.to_owned());
     if let Some(near) = nearest(name, known.iter().copied()) {
         item.help(format!("did you mean `{near}`?"));
     }
