@@ -40,8 +40,8 @@ impl Podman {
         let mut podman = Command::new("podman");
         podman.env("CONTAINERS_CONF", at("containers.conf")).env("CONTAINERS_STORAGE_CONF", at("storage.conf"));
         podman.env("CONTAINERS_REGISTRIES_CONF", at("registries.conf"));
-        // what its API takes in is left there
-        podman.env("TMPDIR", at("tmp"));
+        // what its API takes in is left there, and beside it what its containers' monitors tell of memory that ran out
+        podman.env("TMPDIR", at("tmp")).current_dir(&self.folder);
         podman
     }
 
