@@ -51,5 +51,6 @@ fn engine(state_dir: &Path, settings: &Settings) -> ContainerConfig {
         context: text("DOCKER_CONTEXT"),
         docker_config: text("DOCKER_CONFIG").map(PathBuf::from).or(home),
         runtime_dir: text("XDG_RUNTIME_DIR").map(PathBuf::from),
+        path: text("PATH"),
     }
 }

@@ -67,6 +67,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         context: None,
         docker_config: None,
         runtime_dir: None,
+        path: None,
     };
     let driver = ContainerRuntime::new(config);
     let environment = format!("bench-{:08x}", std::process::id());

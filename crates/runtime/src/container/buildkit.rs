@@ -73,6 +73,7 @@ pub(super) async fn build(
 fn command(image: &Image<'_>, labels: HashMap<String, String>) -> Command {
     let build = image.build;
     let mut command = Command::new("docker");
+    command.envs(image.client.path.iter().map(|path| ("PATH", path)));
     // the socket that we found, whatever context is chosen
     command.env("DOCKER_BUILDKIT", "1").env_remove("DOCKER_CONTEXT").args(["--host", &image.client.host()]);
     command.args(["build", "--progress", "plain", "--tag", image.tag]);

@@ -36,6 +36,8 @@ pub(super) struct Client {
     pub(super) capabilities: Capabilities,
     /// Docker's folder of settings, where what registries ask for is.
     pub(super) docker_config: Option<PathBuf>,
+    /// Where its command line is found, as `PATH`.
+    pub(super) path: Option<String>,
     /// The builds that run there for us.
     pub(super) builds: Builds,
 }
@@ -68,7 +70,7 @@ impl Engine {
         let config = self.config.clone();
         let found = tokio::task::spawn_blocking(move || find::socket(&config)).await;
         let socket = found.map_err(|error| Trouble::Unreachable(error.to_string()))??;
-        let made = Arc::new(connect(socket, self.config.docker_config.clone()).await?);
+        let made = Arc::new(connect(socket, &self.config).await?);
         // what could be said before the engine was asked is said better now
         let _ = self.known.set(made.capabilities.clone());
         *client = Some(Arc::clone(&made));
@@ -81,7 +83,7 @@ impl Engine {
     }
 }
 
-async fn connect(socket: PathBuf, docker_config: Option<PathBuf>) -> Result<Client, Trouble> {
+async fn connect(socket: PathBuf, config: &ContainerConfig) -> Result<Client, Trouble> {
     let path = socket.to_string_lossy().into_owned();
     let docker = Docker::connect_with_unix(&path, ANSWER_SECONDS, API_DEFAULT_VERSION)?.negotiate_version().await?;
     let version = docker.version().await?;
@@ -111,7 +113,8 @@ async fn connect(socket: PathBuf, docker_config: Option<PathBuf>) -> Result<Clie
         minor: agreed.minor_version,
         named_limits,
         capabilities,
-        docker_config,
+        docker_config: config.docker_config.clone(),
+        path: config.path.clone(),
         builds,
     })
 }

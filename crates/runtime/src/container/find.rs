@@ -133,6 +133,7 @@ mod tests {
             context: None,
             docker_config: Some(home.join(".docker")),
             runtime_dir: Some(home.join("run")),
+            path: None,
         }
     }
 

@@ -77,6 +77,8 @@ pub struct ContainerConfig {
     pub docker_config: Option<PathBuf>,
     /// The user's runtime folder, where sockets of rootless engines are.
     pub runtime_dir: Option<PathBuf>,
+    /// As `PATH`: where the `docker` is found that builds with BuildKit. `None`: that of this process.
+    pub path: Option<String>,
 }
 
 /// Drives an engine. A cheap clone.

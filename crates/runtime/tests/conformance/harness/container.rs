@@ -75,6 +75,7 @@ impl ContainerHarness {
             context: None,
             docker_config: Some(docker_config.to_owned()),
             runtime_dir: None,
+            path: path(),
         })
     }
 
@@ -117,7 +118,14 @@ pub(crate) fn runtime(home: &Path) -> ContainerRuntime {
         context: None,
         docker_config: None,
         runtime_dir: None,
+        path: path(),
     })
+}
+
+/// The `docker` of the set-up before any other: one without BuildKit may be on the PATH as well.
+fn path() -> Option<String> {
+    let folder = muster_testkit::services::docker_cli()?.parent()?.display().to_string();
+    Some(std::env::var("PATH").map_or_else(|_| folder.clone(), |path| format!("{folder}:{path}")))
 }
 
 /// Passes TERM on and ends as what it runs, as `init: true` does where the engine has one.
