@@ -56,31 +56,37 @@ fn a_command_is_killed() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "places"), ignore = "takes minutes: with `--full`")]
 fn the_daemon_of_containers_is_killed() {
     row(Ground::Container, Target::Daemon);
 }
 
 #[test]
+#[cfg_attr(not(feature = "places"), ignore = "takes minutes: with `--full`")]
 fn a_container_is_killed_by_somebody_else() {
     row(Ground::Container, Target::Shim);
 }
 
 #[test]
+#[cfg_attr(not(feature = "places"), ignore = "takes minutes: with `--full`")]
 fn a_command_of_containers_is_killed() {
     row(Ground::Container, Target::Cli);
 }
 
 #[test]
+#[cfg_attr(not(feature = "places"), ignore = "takes minutes: with `--full`")]
 fn the_daemon_of_remote_services_is_killed() {
     row(Ground::Remote, Target::Daemon);
 }
 
 #[test]
+#[cfg_attr(not(feature = "places"), ignore = "takes minutes: with `--full`")]
 fn a_supervisor_on_another_host_is_killed() {
     row(Ground::Remote, Target::Shim);
 }
 
 #[test]
+#[cfg_attr(not(feature = "places"), ignore = "takes minutes: with `--full`")]
 fn a_command_of_remote_services_is_killed() {
     row(Ground::Remote, Target::Cli);
 }

@@ -34,10 +34,12 @@ impl Networks {
             return Ok(network.clone());
         }
         let name = names::network(of);
+        only_one(client, owner, of).await?;
         let found = match inspect(client, &name).await {
             Ok(found) => found,
             Err(trouble) if trouble.is_missing() => {
                 make(client, owner, of).await?;
+                only_one(client, owner, of).await?;
                 inspect(client, &name).await?
             }
             Err(trouble) => return Err(trouble),
@@ -58,6 +60,29 @@ impl Networks {
     pub(super) async fn forget(&self, of: &EnvironmentId) {
         self.known.lock().await.remove(of);
     }
+}
+
+/// Docker makes a second network of the same name when a daemon asks while what a dead one asked for is under way, and then
+/// no container can be started by that name. One that is used stays, else the first.
+async fn only_one(client: &Client, owner: &Owner, of: &EnvironmentId) -> Result<(), Trouble> {
+    let filters = Some(owner.filter(of));
+    let found = client.docker.list_networks(Some(ListNetworksOptions { filters })).await?;
+    let mut ids: Vec<String> = found.into_iter().filter_map(|network| network.id).collect();
+    ids.sort_unstable();
+    let mut left = ids.len();
+    for id in ids.iter().rev() {
+        if left < 2 {
+            break;
+        }
+        match client.docker.remove_network(id).await.map_err(Trouble::from) {
+            Ok(()) => left -= 1,
+            Err(trouble) if trouble.is_missing() => left -= 1,
+            // containers are in it
+            Err(Trouble::Refused { .. }) => {}
+            Err(trouble) => return Err(trouble),
+        }
+    }
+    Ok(())
 }
 
 async fn inspect(client: &Client, name: &str) -> Result<NetworkInspect, Trouble> {
@@ -143,8 +168,9 @@ pub(super) async fn leave(client: &Client, owner: &Owner, of: &EnvironmentId) ->
     }
     let filters = Some(owner.filter(of));
     for network in client.docker.list_networks(Some(ListNetworksOptions { filters })).await? {
-        let Some(name) = network.name else { continue };
-        match client.docker.remove_network(&name).await.map_err(Trouble::from) {
+        // by identity: a name may be that of two
+        let Some(id) = network.id else { continue };
+        match client.docker.remove_network(&id).await.map_err(Trouble::from) {
             Ok(()) => {}
             Err(trouble) if trouble.is_missing() => {}
             Err(trouble) => return Err(trouble),
