@@ -2,15 +2,13 @@
 //!
 //! What is asked afterwards: no orphan, never two copies of one service, the same processes where nothing was struck, an
 //! exit that is known, every byte of output. An observer outside of Muster answers, from /proc and the workers' own notes.
-//! `MUSTER_TEST_FULL=1` makes 20 rounds of each cell, `MUSTER_TEST_ROUNDS` as many as it says, `MUSTER_TEST_SEED` repeats
+//! `MUSTER_TEST_FULL=1` adds containers and other hosts and makes 20 rounds of each cell, `MUSTER_TEST_ROUNDS` as many as it says, `MUSTER_TEST_SEED` repeats
 //! the random times of a run, `MUSTER_TEST_PHASE` is one column (`Restarting`).
 
 mod matrix;
 
-use matrix::{
-    Field, Ground, PHASES, Phase, Target, all_down, all_up, cell, round, rounds, rounds_elsewhere, write_stack,
-};
-use muster_e2e::{Home, Random, flood, wait_until};
+use matrix::{Field, Ground, PHASES, Target, all_down, all_up, cell, round, rounds, write_stack};
+use muster_e2e::{Home, Random, flood, full, wait_until};
 use std::time::Duration;
 
 /// Where a development build of the daemon kills itself when it is told to: one per edge between the steps of a run.
@@ -25,70 +23,36 @@ const CRASH_POINTS: [&str; 8] = [
     "exit.after",
 ];
 
-fn row(ground: Ground, target: Target) {
+/// A row of the matrix on every ground: processes in each run, containers and other hosts with `MUSTER_TEST_FULL=1`.
+fn row(target: Target) {
     let seed = Random::seed();
-    let rounds = if ground == Ground::Process { rounds() } else { rounds_elsewhere() };
+    let grounds: &[Ground] =
+        if full() { &[Ground::Process, Ground::Container, Ground::Remote] } else { &[Ground::Process] };
     let chosen = std::env::var("MUSTER_TEST_PHASE").ok();
-    let wrong: u64 = PHASES
-        .iter()
-        .filter(|phase| chosen.as_ref().is_none_or(|chosen| *chosen == format!("{phase:?}")))
-        .map(|phase: &Phase| {
+    let mut wrong = 0;
+    for &ground in grounds {
+        for phase in PHASES.iter().filter(|phase| chosen.as_ref().is_none_or(|chosen| *chosen == format!("{phase:?}")))
+        {
             let name = format!("{ground:?}: {target:?} x {phase:?}");
-            cell(&name, rounds, seed, |random| round(ground, target, *phase, random))
-        })
-        .sum();
+            wrong += cell(&name, rounds(), seed, |random| round(ground, target, *phase, random));
+        }
+    }
     assert_eq!(wrong, 0, "rounds went wrong; their seeds are above");
 }
 
 #[test]
 fn the_daemon_is_killed() {
-    row(Ground::Process, Target::Daemon);
+    row(Target::Daemon);
 }
 
 #[test]
 fn a_supervisor_is_killed() {
-    row(Ground::Process, Target::Shim);
+    row(Target::Shim);
 }
 
 #[test]
 fn a_command_is_killed() {
-    row(Ground::Process, Target::Cli);
-}
-
-#[test]
-#[cfg_attr(not(feature = "places"), ignore = "takes minutes: with `--full`")]
-fn the_daemon_of_containers_is_killed() {
-    row(Ground::Container, Target::Daemon);
-}
-
-#[test]
-#[cfg_attr(not(feature = "places"), ignore = "takes minutes: with `--full`")]
-fn a_container_is_killed_by_somebody_else() {
-    row(Ground::Container, Target::Shim);
-}
-
-#[test]
-#[cfg_attr(not(feature = "places"), ignore = "takes minutes: with `--full`")]
-fn a_command_of_containers_is_killed() {
-    row(Ground::Container, Target::Cli);
-}
-
-#[test]
-#[cfg_attr(not(feature = "places"), ignore = "takes minutes: with `--full`")]
-fn the_daemon_of_remote_services_is_killed() {
-    row(Ground::Remote, Target::Daemon);
-}
-
-#[test]
-#[cfg_attr(not(feature = "places"), ignore = "takes minutes: with `--full`")]
-fn a_supervisor_on_another_host_is_killed() {
-    row(Ground::Remote, Target::Shim);
-}
-
-#[test]
-#[cfg_attr(not(feature = "places"), ignore = "takes minutes: with `--full`")]
-fn a_command_of_remote_services_is_killed() {
-    row(Ground::Remote, Target::Cli);
+    row(Target::Cli);
 }
 
 #[test]

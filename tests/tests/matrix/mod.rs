@@ -51,18 +51,10 @@ const SERVICES: [&str; 5] = ["db", "api", "fork", "once", "web"];
 /// The promise: the tree of a killed supervisor is gone within this time.
 const TREE_GONE: Duration = Duration::from_secs(1);
 
-fn named_rounds() -> Option<u64> {
-    std::env::var("MUSTER_TEST_ROUNDS").ok()?.parse().ok()
-}
-
 /// Rounds of one cell.
 pub(crate) fn rounds() -> u64 {
-    named_rounds().unwrap_or(if muster_e2e::full() { 20 } else { 3 })
-}
-
-/// Rounds of one cell where starting takes an engine or a link.
-pub(crate) fn rounds_elsewhere() -> u64 {
-    named_rounds().unwrap_or(if muster_e2e::full() { 20 } else { 1 })
+    let named = std::env::var("MUSTER_TEST_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
+    named.unwrap_or(if muster_e2e::full() { 20 } else { 3 })
 }
 
 /// Writes the stack that all rounds use.
