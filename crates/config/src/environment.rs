@@ -88,7 +88,9 @@ impl Overlay {
         let mut chosen = Map::new();
         for layer in std::mem::take(&mut self.layers) {
             for (name, entry) in layer.get("services").and_then(Node::as_map).into_iter().flatten() {
-                if let Some(runtime) = entry.value.as_map().and_then(|map| map.get("runtime")) {
+                if let Some(runtime) = entry.value.as_map().and_then(|map| map.get("runtime"))
+                    && !runtime.value.is_null()
+                {
                     chosen.insert(name.clone(), runtime.clone());
                 }
             }

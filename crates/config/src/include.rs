@@ -6,6 +6,7 @@ use crate::merge::{merge, settled};
 use crate::problem::{Code, Report};
 use crate::shorthand;
 use crate::tree::{self, Entry, Kind, Map, Node, Span};
+use muster_spec::RuntimeKind;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -171,10 +172,17 @@ impl Renames<'_> {
         if let Some(entry) = map.get_mut(key) {
             self.names(&mut entry.value);
         }
-        if section == "services"
-            && let Some(entry) = map.get_mut("aliases")
-        {
+        if section != "services" {
+            return;
+        }
+        if let Some(entry) = map.get_mut("aliases") {
             self.all(&mut entry.value);
+        }
+        for kind in RuntimeKind::ALL {
+            let variant = map.get_mut(kind.as_str()).and_then(|entry| entry.value.as_map_mut());
+            if let Some(entry) = variant.and_then(|map| map.get_mut("needs")) {
+                self.names(&mut entry.value);
+            }
         }
     }
 

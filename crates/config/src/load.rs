@@ -148,10 +148,10 @@ fn finish(
         only: request.only.as_ref(),
         env: &request.env,
     };
-    let stack = build::build(&tree, &chosen, &values, &mut reader);
+    let stack = build::build(&mut tree, &chosen, &values, &mut reader);
     reader.report.name_keys(&tree);
     let failed = reader.report.has_errors();
-    let origins = origins(&tree, &reader.sources, &overlay.chain);
+    let origins = origins(&tree, &reader.sources, &overlay.chain, &stack);
     let problems = reader.report.into_problems(&reader.sources);
     if failed {
         return Err(problems);

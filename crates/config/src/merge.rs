@@ -2,23 +2,79 @@
 //!
 //! Every node keeps its own place, so the merged tree still knows where each value came from.
 
+use crate::language::overrides;
 use crate::problem::{Code, Report};
 use crate::tree::{Entry, Kind, Map, MergeTag, Node};
+use muster_spec::RuntimeKind;
 
-/// `over` onto `base`.
-pub(crate) fn merge(base: &mut Node, over: Node, report: &mut Report) {
-    if over.tag == Some(MergeTag::Append) {
-        return append(base, over, report);
+/// Where in a stack file values meet.
+#[derive(Debug, Clone, Copy)]
+enum At {
+    Stack,
+    Services,
+    Service,
+    Variant(RuntimeKind),
+    Environments,
+    /// In something that is itself laid over a service or a stack, later: its tags are for then.
+    Later,
+    Elsewhere,
+}
+
+impl At {
+    /// The place of a key's value.
+    fn below(self, key: &str) -> Self {
+        match self {
+            Self::Stack if key == "services" => Self::Services,
+            Self::Stack if key == "environments" => Self::Environments,
+            Self::Services => Self::Service,
+            Self::Service => match RuntimeKind::ALL.into_iter().find(|kind| kind.as_str() == key) {
+                Some(kind) => Self::Variant(kind),
+                None => Self::Elsewhere,
+            },
+            Self::Variant(kind) if overrides(kind, key) => Self::Later,
+            Self::Environments | Self::Later => Self::Later,
+            Self::Stack | Self::Variant(_) | Self::Elsewhere => Self::Elsewhere,
+        }
     }
-    match (&mut base.kind, over.kind) {
-        (Kind::Map(target), Kind::Map(source)) => merge_map(target, source, report),
-        (_, kind) => *base = settled(Node { span: over.span, kind, tag: None }),
+
+    fn is_later(self) -> bool {
+        matches!(self, Self::Later)
     }
 }
 
-fn merge_map(target: &mut Map, source: Map, report: &mut Report) {
+/// A stack over a stack.
+pub(crate) fn merge(base: &mut Node, over: Node, report: &mut Report) {
+    merge_at(base, over, At::Stack, report);
+}
+
+/// What a variant says of what all variants share, over the service.
+pub(crate) fn lay(service: &mut Node, over: Node, report: &mut Report) {
+    merge_at(service, over, At::Service, report);
+}
+
+/// A stack that lands where nothing was: what its tags ask for is already so.
+pub(crate) fn settled(stack: Node) -> Node {
+    landed(stack, At::Stack)
+}
+
+fn merge_at(base: &mut Node, over: Node, at: At, report: &mut Report) {
+    if over.tag == Some(MergeTag::Append) {
+        return append(base, over, at, report);
+    }
+    match (&mut base.kind, over.kind) {
+        (Kind::Map(target), Kind::Map(source)) => merge_map(target, source, at, report),
+        (_, kind) => {
+            let tag = over.tag.filter(|tag| at.is_later() && *tag == MergeTag::Unset);
+            *base = landed(Node { span: over.span, kind, tag: None }, at);
+            base.tag = tag;
+        }
+    }
+}
+
+fn merge_map(target: &mut Map, source: Map, at: At, report: &mut Report) {
     for (key, entry) in source {
-        if entry.value.tag == Some(MergeTag::Unset) {
+        let below = at.below(&key);
+        if entry.value.tag == Some(MergeTag::Unset) && !below.is_later() {
             target.shift_remove(&key);
             continue;
         }
@@ -28,11 +84,20 @@ fn merge_map(target: &mut Map, source: Map, report: &mut Report) {
                     as_map(&key, &mut found.value, &entry.value);
                 }
                 give_way(&key, &mut found.value, &entry.value);
-                merge(&mut found.value, entry.value, report);
+                merge_at(&mut found.value, entry.value, below, report);
+                // Relative paths of a service start at the file that its name stands in.
+                if !matches!(at, At::Stack | At::Services) {
+                    found.key_span = entry.key_span;
+                }
             }
-            Some(found) => found.value = settled(entry.value),
+            Some(found) => {
+                let unset = found.value.tag == Some(MergeTag::Unset);
+                found.value = landed(entry.value, below);
+                // Nothing of what it will be laid over is left to append to.
+                found.value.tag = found.value.tag.filter(|tag| !(unset && *tag == MergeTag::Append));
+            }
             None => {
-                let value = settled(entry.value);
+                let value = landed(entry.value, below);
                 target.insert(key, Entry { key_span: entry.key_span, value });
             }
         }
@@ -58,9 +123,9 @@ fn give_way(key: &str, base: &mut Node, over: &Node) {
     }
 }
 
-fn append(base: &mut Node, over: Node, report: &mut Report) {
+fn append(base: &mut Node, over: Node, at: At, report: &mut Report) {
     match (&mut base.kind, over.kind) {
-        (Kind::List(target), Kind::List(source)) => target.extend(source.into_iter().map(settled)),
+        (Kind::List(target), Kind::List(source)) => target.extend(source.into_iter().map(|item| landed(item, at))),
         (_, _) => {
             let item = report.error(Code::BadMerge, over.span, "`!append` needs a list here and in the earlier file");
             item.help("leave the tag out to replace the value");
@@ -68,21 +133,24 @@ fn append(base: &mut Node, over: Node, report: &mut Report) {
     }
 }
 
-/// A value that lands where nothing was: what its tags ask for is already so.
-pub(crate) fn settled(mut node: Node) -> Node {
+/// A value that lands where nothing was.
+fn landed(mut node: Node, at: At) -> Node {
+    if at.is_later() {
+        return node;
+    }
     node.tag = None;
     match &mut node.kind {
         Kind::Scalar(_) => {}
         Kind::List(list) => {
-            let items = std::mem::take(list);
-            *list = items.into_iter().filter(|item| item.tag != Some(MergeTag::Unset)).map(settled).collect();
+            let items = std::mem::take(list).into_iter().filter(|item| item.tag != Some(MergeTag::Unset));
+            *list = items.map(|item| landed(item, at.below(""))).collect();
         }
         Kind::Map(map) => {
-            let entries = std::mem::take(map);
+            let entries = std::mem::take(map).into_iter().map(|(key, entry)| (at.below(&key), key, entry));
+            let stays = |below: &At, entry: &Entry| below.is_later() || entry.value.tag != Some(MergeTag::Unset);
             *map = entries
-                .into_iter()
-                .filter(|(_, entry)| entry.value.tag != Some(MergeTag::Unset))
-                .map(|(key, entry)| (key, Entry { key_span: entry.key_span, value: settled(entry.value) }))
+                .filter(|(below, _, entry)| stays(below, entry))
+                .map(|(below, key, entry)| (key, Entry { key_span: entry.key_span, value: landed(entry.value, below) }))
                 .collect();
         }
     }

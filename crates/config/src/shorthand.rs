@@ -1,7 +1,9 @@
 //! The flat form of a service, made long before merging so that overlays of both forms meet.
 
+use crate::language::overrides;
 use crate::problem::{Code, Report};
 use crate::tree::{Entry, Kind, Map, Node, Span};
+use muster_spec::RuntimeKind;
 
 /// Expands the services and variables of a file, also those of environments.
 pub(crate) fn expand(tree: &mut Node, report: &mut Report) {
@@ -22,9 +24,14 @@ fn section(tree: &mut Node, report: &mut Report) {
     for entry in services.values_mut() {
         if let Some(service) = entry.value.as_map_mut() {
             flat(service, report);
-            variants(service);
-            if let Some(ports) = service.get_mut("ports") {
-                lengthen(&mut ports.value, "at");
+            for (word, key) in VARIANTS {
+                long(service, word, key);
+            }
+            shared(service, true);
+            for kind in RuntimeKind::ALL {
+                if let Some(map) = service.get_mut(kind.as_str()).and_then(|entry| entry.value.as_map_mut()) {
+                    shared(map, overrides(kind, "build"));
+                }
             }
         }
     }
@@ -43,18 +50,27 @@ fn lengthen(node: &mut Node, key: &str) {
 }
 
 /// `process: "x"`, `container: image`, `external: url`, `mock: file`.
-fn variants(service: &mut Map) {
-    for (variant, key) in
-        [("process", "command"), ("container", "image"), ("external", "url"), ("mock", "file"), ("build", "command")]
-    {
-        let Some(entry) = service.get_mut(variant) else { continue };
-        if entry.value.as_map().is_some() || entry.value.is_null() || entry.value.tag.is_some() {
-            continue;
-        }
-        let span = entry.value.span;
-        let value = std::mem::replace(&mut entry.value, Node::map(span));
-        insert(&mut entry.value, key, Entry { key_span: span, value });
+const VARIANTS: [(&str, &str); 4] =
+    [("process", "command"), ("container", "image"), ("external", "url"), ("mock", "file")];
+
+/// What a service says, and a variant may say for itself; its `build` may be an image's, which has no command.
+fn shared(map: &mut Map, builds: bool) {
+    if builds {
+        long(map, "build", "command");
     }
+    if let Some(ports) = map.get_mut("ports") {
+        lengthen(&mut ports.value, "at");
+    }
+}
+
+fn long(map: &mut Map, word: &str, key: &str) {
+    let Some(entry) = map.get_mut(word) else { return };
+    if entry.value.as_map().is_some() || entry.value.is_null() || entry.value.tag.is_some() {
+        return;
+    }
+    let span = entry.value.span;
+    let value = std::mem::replace(&mut entry.value, Node::map(span));
+    insert(&mut entry.value, key, Entry { key_span: span, value });
 }
 
 /// `binary:`, `image:`, `host:` and the like beside `runtime:`.

@@ -18,8 +18,11 @@ pub(crate) struct Config {
     /// Print where every value came from.
     #[arg(long)]
     origin: bool,
+    /// Another runtime for a service, once: `--runtime api=container`.
+    #[arg(long = "runtime", value_name = "SERVICE=RUNTIME")]
+    runtimes: Vec<String>,
     /// Print a compose project as `docker compose config --format json` does.
-    #[arg(long, conflicts_with_all = ["origin", "env"])]
+    #[arg(long, conflicts_with_all = ["origin", "env", "runtimes"])]
     compose: bool,
 }
 
@@ -30,7 +33,7 @@ impl Config {
         if self.compose {
             return compose(context);
         }
-        let read = files::read(context, &Wanted::default())?;
+        let read = files::read(context, &Wanted { runtimes: self.runtimes, ..Wanted::default() })?;
         files::note_loss(context, read.loss.as_ref());
         if !self.origin {
             match context.global.json {
@@ -46,7 +49,7 @@ impl Config {
             return Ok(exit::OK);
         }
         let rows: Vec<Vec<String>> = origins.iter().map(row).collect();
-        context.print(&table(&["PATH", "VALUE", "FROM", "ENVIRONMENT"], &rows, &context.terminal))?;
+        context.print(&table(&["PATH", "VALUE", "FROM", "ENVIRONMENT", "VARIANT"], &rows, &context.terminal))?;
         Ok(exit::OK)
     }
 }
@@ -64,7 +67,7 @@ fn compose(context: &Context) -> Outcome {
 fn document(origin: &Origin) -> serde_json::Value {
     json!({
         "path": origin.path, "value": origin.value, "file": origin.file, "line": origin.line,
-        "environment": origin.environment,
+        "environment": origin.environment, "variant": origin.variant,
     })
 }
 
@@ -74,5 +77,6 @@ fn row(origin: &Origin) -> Vec<String> {
         origin.value.lines().next().unwrap_or_default().to_owned(),
         format!("{}:{}", origin.file.display(), origin.line),
         origin.environment.clone().unwrap_or_default(),
+        origin.variant.map(|variant| variant.to_string()).unwrap_or_default(),
     ]
 }

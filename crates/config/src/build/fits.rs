@@ -4,7 +4,7 @@ use super::read::Cx;
 use super::{Nodes, span_of};
 use crate::problem::Code;
 use crate::tree::Node;
-use muster_spec::{ContainerSpec, NetworkMode, ServiceSpec, Stack};
+use muster_spec::{ContainerSpec, NetworkMode, RuntimeKind, ServiceSpec, Stack};
 use std::collections::BTreeMap;
 
 pub(super) fn containers(cx: &mut Cx<'_>, nodes: &Nodes<'_>, stack: &Stack) {
@@ -12,13 +12,21 @@ pub(super) fn containers(cx: &mut Cx<'_>, nodes: &Nodes<'_>, stack: &Stack) {
     for service in stack.services.values() {
         let Some(container) = &service.variants.container else { continue };
         let node = nodes.get(&service.name).and_then(|(_, node)| node.get("container"));
-        network(cx, nodes, service, container);
-        swap(cx, node, service, container);
+        // What it says for itself is in the service only when it is the one that is used.
+        let shares = |key: &str| {
+            service.runtime == RuntimeKind::Container || node.is_none_or(|container| container.get(key).is_none())
+        };
+        if shares("ports") {
+            network(cx, nodes, service, container);
+        }
+        if shares("limits") {
+            swap(cx, node, service, container);
+        }
         let Some(name) = container.options.container_name.as_deref() else { continue };
         let span = node
             .and_then(|node| node.get("container_name"))
             .map_or_else(|| span_of(nodes, service.name.as_str()), |node| node.span);
-        if service.replicas > 1 {
+        if service.replicas > 1 && shares("replicas") {
             let message = format!("{} replicas of `{}` cannot share the name `{name}`", service.replicas, service.name);
             cx.report.error(Code::Conflict, span, message).help("leave `container_name` out: every copy gets its own");
         }

@@ -1,7 +1,7 @@
 //! The merged and interpolated tree to a [`Stack`].
 //!
 //! ```text
-//!  services ──► variants ─► runtime ─► everything else     references are only noted
+//!  services ──► runtime ─► what its variant says ─► everything else     references are only noted
 //!  then: names clash? needs, cycles, ports, databases, tests, profiles, references   everybody is known
 //! ```
 
@@ -18,10 +18,12 @@ mod probe;
 mod read;
 mod runtime;
 mod service;
+mod variant;
 mod verify;
 mod words;
 
 pub(crate) use probe::{default_live, default_ready};
+pub(crate) use variant::own;
 
 use crate::environment::fitting;
 use crate::include::Reader;
@@ -31,9 +33,9 @@ use crate::variables::Values;
 use indexmap::IndexMap;
 use muster_spec::{EnvironmentName, RuntimeKind, ServiceName, ServiceSpec, Stack, StackName};
 use read::{Cx, entries};
-use runtime::{Choice, Doubt};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use variant::Laid;
 
 /// What the caller chose.
 pub(crate) struct Chosen<'a> {
@@ -48,54 +50,28 @@ pub(crate) struct Chosen<'a> {
     pub(crate) env: &'a BTreeMap<String, String>,
 }
 
-/// Builds the stack; problems are in the reader's report.
-pub(crate) fn build(tree: &Node, chosen: &Chosen<'_>, values: &Values<'_>, reader: &mut Reader<'_>) -> Stack {
-    let mut file_env = file_envs(tree, reader);
-    let Reader { sources, report, .. } = reader;
-    let mut cx = Cx {
-        report,
-        sources,
-        root: &chosen.root,
-        home: chosen.env.get("HOME").map(String::as_str),
-        used: Vec::new(),
-        service: None,
-        probed: command::Place::Here,
-    };
-    let name = stack_name(&mut cx, tree, chosen);
-    let nodes = service_nodes(&mut cx, tree);
-    let command = commanded(&mut cx, chosen, &nodes);
-    let choice = Choice {
-        command: &command,
-        overlay: chosen.overlay_runtimes,
-        environment: chosen.environment_runtime,
-        available: chosen.available,
-    };
-    let mut services: IndexMap<ServiceName, ServiceSpec> = IndexMap::with_capacity(nodes.len());
-    let mut doubts: Vec<Doubt> = Vec::new();
-    for (name, (key_span, node)) in &nodes {
-        cx.service = Some(name.clone());
-        let variants = service::variants(&mut cx, node);
-        no_variant(&mut cx, name, node, *key_span);
-        let (runtime, doubt) = runtime::choose(&mut cx, name, (node, *key_span), &variants, &choice);
-        doubts.extend(doubt);
-        let file_env = file_env.remove(name.as_str()).unwrap_or_default();
-        let given = service::Given { name: name.clone(), key_span: *key_span, runtime, variants, file_env };
-        services.insert(name.clone(), service::build(&mut cx, node, given, values));
-        cx.service = None;
-    }
+/// Builds the stack; problems are in the reader's report. In the tree, what the variants that are used say for
+/// themselves then stands in their services.
+pub(crate) fn build(tree: &mut Node, chosen: &Chosen<'_>, values: &Values<'_>, reader: &mut Reader<'_>) -> Stack {
+    let laid = variant::lay_all(&mut Cx::new(reader, chosen), tree, chosen);
+    let file_env = file_envs(tree, reader);
+    let cx = &mut Cx::new(reader, chosen);
+    let name = stack_name(cx, tree, chosen);
+    let nodes = service_nodes(cx, tree);
+    let mut services = read_services(cx, &nodes, &laid, file_env, values);
     let inherit = services.values().any(|service| service.inherit);
     let names = needs::names(&services);
-    read_needs(&mut cx, &nodes, &names, &mut services);
-    let databases = data::databases(&mut cx, tree.get("databases"), &names);
-    let tests = data::tests(&mut cx, tree.get("tests"), &services, &names);
+    read_needs(cx, (&nodes, &laid), &names, &mut services);
+    let databases = data::databases(cx, tree.get("databases"), &names);
+    let tests = data::tests(cx, tree.get("tests"), &services, &names);
     let stack = Stack {
         name,
         environment: chosen.environment.clone(),
         root: chosen.root.clone(),
         files: chosen.files.clone(),
-        ports: ports::plan(&mut cx, tree.get("ports")),
-        sync: data::sync(&mut cx, tree.get("sync"), &databases),
-        profiles: data::profiles(&mut cx, tree.get("profiles")),
+        ports: ports::plan(cx, tree.get("ports")),
+        sync: data::sync(cx, tree.get("sync"), &databases),
+        profiles: data::profiles(cx, tree.get("profiles")),
         services,
         databases,
         tests,
@@ -104,16 +80,48 @@ pub(crate) fn build(tree: &Node, chosen: &Chosen<'_>, values: &Values<'_>, reade
         runtime_env: runtime_env(chosen.env),
         inherited_env: if inherit { chosen.env.clone() } else { BTreeMap::new() },
     };
-    verify::verify(&mut cx, tree, &nodes, &stack);
-    let selected = selected(&mut cx, chosen, &stack);
-    for doubt in doubts {
+    verify::verify(cx, tree, &nodes, &stack);
+    let selected = selected(cx, chosen, &stack);
+    for doubt in laid.into_values().filter_map(|laid| laid.doubt) {
         let concerns = selected.contains(&doubt.service);
-        doubt.report(&mut cx, concerns);
+        doubt.report(cx, concerns);
     }
     stack
 }
 
 type Nodes<'a> = IndexMap<ServiceName, (Span, &'a Node)>;
+
+type FileEnvs = BTreeMap<String, Vec<(String, String)>>;
+
+/// Every service as its variant has it, without its needs; of the others it is only looked whether they are right.
+fn read_services(
+    cx: &mut Cx<'_>,
+    nodes: &Nodes<'_>,
+    laid: &BTreeMap<ServiceName, Laid>,
+    mut file_env: FileEnvs,
+    values: &Values<'_>,
+) -> IndexMap<ServiceName, ServiceSpec> {
+    let mut services: IndexMap<ServiceName, ServiceSpec> = IndexMap::with_capacity(nodes.len());
+    for (name, (key_span, node)) in nodes {
+        let Some(laid) = laid.get(name) else { continue };
+        cx.service = Some(name.clone());
+        let variants = service::variants(cx, node);
+        no_variant(cx, name, node, *key_span);
+        let file_env = file_env.remove(name.as_str()).unwrap_or_default();
+        let given =
+            service::Given { name: name.clone(), key_span: *key_span, runtime: laid.runtime, variants, file_env };
+        for (kind, other) in &laid.others {
+            cx.variant = Some(*kind);
+            let given = service::Given { runtime: *kind, file_env: Vec::new(), ..given.clone() };
+            let spec = service::build(cx, other, given, values);
+            cx.ports.insert((name.clone(), *kind), spec.ports.into_keys().collect());
+            cx.variant = None;
+        }
+        services.insert(name.clone(), service::build(cx, node, given, values));
+        cx.service = None;
+    }
+    services
+}
 
 fn service_nodes<'a>(cx: &mut Cx<'_>, tree: &'a Node) -> Nodes<'a> {
     let mut nodes = IndexMap::new();
@@ -124,7 +132,7 @@ fn service_nodes<'a>(cx: &mut Cx<'_>, tree: &'a Node) -> Nodes<'a> {
     nodes
 }
 
-fn file_envs(tree: &Node, reader: &mut Reader<'_>) -> BTreeMap<String, Vec<(String, String)>> {
+fn file_envs(tree: &Node, reader: &mut Reader<'_>) -> FileEnvs {
     let mut out = BTreeMap::new();
     for (key, _, node) in entries(tree.get("services")) {
         if node.get("env_file").is_some() {
@@ -145,16 +153,17 @@ fn stack_name(cx: &mut Cx<'_>, tree: &Node, chosen: &Chosen<'_>) -> StackName {
 }
 
 /// `--runtime S=V`: S is a service or a group.
-fn commanded(cx: &mut Cx<'_>, chosen: &Chosen<'_>, nodes: &Nodes<'_>) -> BTreeMap<ServiceName, RuntimeKind> {
+fn commanded(cx: &mut Cx<'_>, chosen: &Chosen<'_>, tree: &Node) -> BTreeMap<ServiceName, RuntimeKind> {
     let mut out = BTreeMap::new();
     for (word, kind) in chosen.runtimes {
         let mut found = false;
-        for (name, (_, node)) in nodes {
+        for (name, _, node) in entries(tree.get("services")) {
+            let Ok(name) = name.parse::<ServiceName>() else { continue };
             let group = node.get("group").and_then(Node::as_scalar).is_some_and(|group| group.text == *word);
             let alias = node.get("aliases").map(Node::one_or_many).unwrap_or_default();
             let alias = alias.iter().any(|node| node.as_scalar().is_some_and(|scalar| scalar.text == *word));
-            if *name == *word.as_str() || word == "all" || group || alias {
-                out.insert(name.clone(), *kind);
+            if name == *word.as_str() || word == "all" || group || alias {
+                out.insert(name, *kind);
                 found = true;
             }
         }
@@ -175,13 +184,16 @@ fn no_variant(cx: &mut Cx<'_>, name: &ServiceName, node: &Node, span: Span) {
 
 fn read_needs(
     cx: &mut Cx<'_>,
-    nodes: &Nodes<'_>,
+    (nodes, laid): (&Nodes<'_>, &BTreeMap<ServiceName, Laid>),
     names: &BTreeMap<String, ServiceName>,
     services: &mut IndexMap<ServiceName, ServiceSpec>,
 ) {
     let mut all = Vec::with_capacity(nodes.len());
-    for (_, node) in nodes.values() {
+    for (name, (_, node)) in nodes {
         all.push(needs::needs(cx, node.get("needs"), services, names));
+        for (_, other) in laid.get(name).into_iter().flat_map(|laid| &laid.others) {
+            needs::needs(cx, other.get("needs"), services, names);
+        }
     }
     for (service, needs) in services.values_mut().zip(all) {
         service.needs = needs;

@@ -1,12 +1,15 @@
 //! Typed values out of nodes. A wrong kind was reported by the language's check already: here it is only left out.
 
+use super::Chosen;
 use super::command::Place;
 use crate::files::{Sources, normal};
+use crate::include::Reader;
 use crate::language::unknown_word;
 use crate::problem::{Code, Report};
 use crate::tree::{Kind, Node, Span, boolean};
 use indexmap::IndexMap;
-use muster_spec::{ByteSize, HumanDuration, Part, Reference, ServiceName, Signal, Template};
+use muster_spec::{ByteSize, HumanDuration, Part, PortName, Reference, RuntimeKind, ServiceName, Signal, Template};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -16,6 +19,8 @@ pub(super) struct Used {
     pub(super) span: Span,
     /// The service whose text it is in.
     pub(super) by: Option<ServiceName>,
+    /// The variant of it whose text it is in.
+    pub(super) variant: Option<RuntimeKind>,
     pub(super) reference: Reference,
 }
 
@@ -28,8 +33,29 @@ pub(super) struct Cx<'a> {
     pub(super) home: Option<&'a str>,
     pub(super) used: Vec<Used>,
     pub(super) service: Option<ServiceName>,
+    /// The variant whose text is read; none: what holds for the one that is used.
+    pub(super) variant: Option<RuntimeKind>,
+    /// The ports of services as variants that are not used would have them, where these say something of their own.
+    pub(super) ports: BTreeMap<(ServiceName, RuntimeKind), BTreeSet<PortName>>,
     /// Where what a probe executes lies.
     pub(super) probed: Place,
+}
+
+impl<'a> Cx<'a> {
+    pub(super) fn new(reader: &'a mut Reader<'_>, chosen: &'a Chosen<'_>) -> Self {
+        let Reader { sources, report, .. } = reader;
+        Self {
+            report,
+            sources,
+            root: &chosen.root,
+            home: chosen.env.get("HOME").map(String::as_str),
+            used: Vec::new(),
+            service: None,
+            variant: None,
+            ports: BTreeMap::new(),
+            probed: Place::Here,
+        }
+    }
 }
 
 impl Cx<'_> {
@@ -57,7 +83,12 @@ impl Cx<'_> {
     /// Remembers the references of a template.
     pub(super) fn note(&mut self, template: &Template, span: Span) {
         for reference in template.references() {
-            self.used.push(Used { span, by: self.service.clone(), reference: reference.clone() });
+            self.used.push(Used {
+                span,
+                by: self.service.clone(),
+                variant: self.variant,
+                reference: reference.clone(),
+            });
         }
     }
 

@@ -4,7 +4,7 @@ use super::read::Cx;
 use crate::language::{listed, unknown_word};
 use crate::problem::Code;
 use crate::tree::{Map, Node, Span};
-use muster_spec::{RuntimeKind, ServiceName, Variants};
+use muster_spec::{RuntimeKind, ServiceName};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Who may choose, in order of precedence.
@@ -60,11 +60,10 @@ pub(super) fn choose(
     cx: &mut Cx<'_>,
     name: &ServiceName,
     place: (&Node, Span),
-    variants: &Variants,
+    offered: &[RuntimeKind],
     choice: &Choice<'_>,
 ) -> (RuntimeKind, Option<Doubt>) {
     let (node, key_span) = place;
-    let offered = variants.kinds();
     let usable = |kind: &RuntimeKind| {
         *kind == RuntimeKind::External || choice.available.is_none_or(|available| available.contains(kind))
     };
@@ -95,8 +94,8 @@ pub(super) fn choose(
     let found = wanted.iter().find(|kind| fits(kind) && usable(kind)).or_else(|| wanted.iter().find(|kind| fits(kind)));
     let only_external = offered == [RuntimeKind::External];
     match found {
-        Some(kind) => (*kind, unavailable(name, *kind, span, &offered, &usable)),
-        None if wanted.is_empty() || only_external => (first, unavailable(name, first, span, &offered, &usable)),
+        Some(kind) => (*kind, unavailable(name, *kind, span, offered, &usable)),
+        None if wanted.is_empty() || only_external => (first, unavailable(name, first, span, offered, &usable)),
         None => {
             let wanted = listed(wanted.iter().map(|kind| kind.as_str()));
             let end = if preference { format!(": it runs as `{first}`") } else { String::new() };

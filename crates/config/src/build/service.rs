@@ -19,6 +19,7 @@ use muster_spec::{
 const MAX_ENV: usize = 128 * 1024;
 
 /// What is decided outside of the service's own text.
+#[derive(Clone)]
 pub(super) struct Given {
     pub(super) name: ServiceName,
     pub(super) key_span: Span,
@@ -173,21 +174,36 @@ fn set(cx: &mut Cx<'_>, env: &mut IndexMap<String, Template>, name: &str, value:
 /// Every way in which the service can run.
 pub(super) fn variants(cx: &mut Cx<'_>, node: &Node) -> Variants {
     Variants {
-        process: node.get("process").and_then(|node| process(cx, node)),
-        container: node.get("container").and_then(|node| container::container(cx, node)),
-        remote: node.get("remote").and_then(|node| container::remote(cx, node)),
-        mock: node.get("mock").and_then(|value| {
-            let file = cx.path_at(value, "file");
-            if file.is_none() {
-                cx.missing(value.span, "`mock` needs a `file`");
-            }
-            file.map(|file| MockSpec { file })
-        }),
-        external: node.get("external").map(|value| {
-            let url = cx.template_at(value, "url").unwrap_or_else(|| Template::literal(""));
-            ExternalSpec { url }
+        process: variant(cx, node, RuntimeKind::Process, process),
+        container: variant(cx, node, RuntimeKind::Container, container::container),
+        remote: variant(cx, node, RuntimeKind::Remote, container::remote),
+        mock: variant(cx, node, RuntimeKind::Mock, mock),
+        external: variant(cx, node, RuntimeKind::External, |cx, node| {
+            let url = cx.template_at(node, "url").unwrap_or_else(|| Template::literal(""));
+            Some(ExternalSpec { url })
         }),
     }
+}
+
+fn variant<T>(
+    cx: &mut Cx<'_>,
+    service: &Node,
+    kind: RuntimeKind,
+    read: impl FnOnce(&mut Cx<'_>, &Node) -> Option<T>,
+) -> Option<T> {
+    let node = service.get(kind.as_str())?;
+    cx.variant = Some(kind);
+    let found = read(cx, node);
+    cx.variant = None;
+    found
+}
+
+fn mock(cx: &mut Cx<'_>, node: &Node) -> Option<MockSpec> {
+    let file = cx.path_at(node, "file");
+    if file.is_none() {
+        cx.missing(node.span, "`mock` needs a `file`");
+    }
+    file.map(|file| MockSpec { file })
 }
 
 fn process(cx: &mut Cx<'_>, node: &Node) -> Option<ProcessSpec> {

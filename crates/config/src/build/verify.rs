@@ -4,7 +4,7 @@ use super::read::{Cx, Used};
 use super::{Nodes, data, fits, needs, ports, span_of};
 use crate::problem::{Code, nearest};
 use crate::tree::Node;
-use muster_spec::{PortName, Reference, ServiceName, Stack};
+use muster_spec::{PortName, Reference, RuntimeKind, ServiceName, ServiceSpec, Stack};
 use std::collections::BTreeMap;
 
 pub(super) fn verify(cx: &mut Cx<'_>, tree: &Node, nodes: &Nodes<'_>, stack: &Stack) {
@@ -75,7 +75,7 @@ fn reference(cx: &mut Cx<'_>, used: &Used, stack: &Stack) {
     let own = used.by.as_ref().and_then(|name| stack.services.get(name));
     let refused = match &used.reference {
         Reference::OwnPort(port) | Reference::OwnAddress(port) | Reference::Bind(Some(port)) => match own {
-            Some(service) if service.ports.contains_key(port) => None,
+            Some(service) if has_port(cx, service, used.variant, port) => None,
             Some(service) => Some((format!("`{}` has no port `{port}`", service.name), near_port(service, port))),
             None => Some((format!("`${{{}}}` means a service's own port", used.reference), None)),
         },
@@ -113,6 +113,12 @@ fn reference(cx: &mut Cx<'_>, used: &Used, stack: &Stack) {
     }
 }
 
+/// Whether a text of a service, or of one of its variants, may mean this port of its own.
+fn has_port(cx: &Cx<'_>, service: &ServiceSpec, variant: Option<RuntimeKind>, port: &PortName) -> bool {
+    let other = variant.and_then(|kind| cx.ports.get(&(service.name.clone(), kind)));
+    other.map_or_else(|| service.ports.contains_key(port), |ports| ports.contains(port))
+}
+
 /// What execve(2) takes in all: a quarter of the usual 8 MiB of stack.
 const MAX_ENVIRONMENT: usize = 2 << 20;
 
@@ -134,7 +140,7 @@ fn sizes(cx: &mut Cx<'_>, nodes: &Nodes<'_>, stack: &Stack) {
     }
 }
 
-fn near_port(service: &muster_spec::ServiceSpec, port: &PortName) -> Option<String> {
+fn near_port(service: &ServiceSpec, port: &PortName) -> Option<String> {
     let known: Vec<&str> = service.ports.keys().map(PortName::as_str).collect();
     match known[..] {
         [only] => Some(only.to_owned()),

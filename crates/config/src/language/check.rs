@@ -1,5 +1,6 @@
 //! A file against the table: unknown keys and wrong kinds, everywhere, also in environments that are not chosen.
 
+use super::keys_service::SERVICE_KEYS;
 use super::{Key, Shape};
 use crate::problem::{Code, Report, nearest};
 use crate::tree::{Kind, MergeTag, Node, boolean};
@@ -20,24 +21,41 @@ pub(crate) fn check(node: &Node, shape: &Shape, report: &mut Report) {
             Kind::Map(map) => map.values().for_each(|entry| check(&entry.value, value, report)),
             Kind::Scalar(_) | Kind::List(_) => wrong(node, shape, report),
         },
-        Shape::Record(keys) => record(node, keys, shape, report),
+        Shape::Record(keys) => record(node, &[keys], shape, report),
+        Shape::Records(tables) => record(node, tables, shape, report),
         Shape::Text | Shape::Bool | Shape::Int | Shape::Number | Shape::Duration | Shape::Size | Shape::Words(_) => {
             scalar(node, shape, report);
         }
     }
 }
 
-fn record(node: &Node, keys: &[Key], shape: &Shape, report: &mut Report) {
+fn record(node: &Node, tables: &[&[Key]], shape: &Shape, report: &mut Report) {
     let Some(map) = node.as_map() else { return wrong(node, shape, report) };
     for (name, entry) in map {
-        if let Some(key) = keys.iter().find(|key| key.name == name) {
+        if let Some(key) = tables.iter().copied().flatten().find(|key| key.name == name) {
             check(&entry.value, &key.shape, report);
         } else if !name.starts_with("x-") {
             let item = report.error(Code::UnknownKey, entry.key_span, format!("unknown key `{name}`"));
-            item.help(match nearest(name, keys.iter().map(|key| key.name)) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("known here: {}", listed(keys.iter().map(|key| key.name))),
-            });
+            item.help(instead(name, tables));
+        }
+    }
+}
+
+/// What was probably meant by a key that none of the tables has.
+fn instead(name: &str, tables: &[&[Key]]) -> String {
+    let own = tables.first().copied().unwrap_or_default();
+    let in_variant = tables.len() > 1 && !std::ptr::eq(own, SERVICE_KEYS);
+    if in_variant && SERVICE_KEYS.iter().any(|key| key.name == name) {
+        return format!("`{name}` is said of the service, beside its variants");
+    }
+    match nearest(name, tables.iter().copied().flatten().map(|key| key.name)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => {
+            let known = listed(own.iter().map(|key| key.name));
+            let more = if in_variant { ", and what variants share, as `ports`, `env` or `ready`" } else { "" };
+            let rest = if in_variant { &[] } else { &tables[1..] };
+            let rest: String = rest.iter().copied().flatten().map(|key| format!(", `{}`", key.name)).collect();
+            format!("known here: {known}{rest}{more}")
         }
     }
 }
@@ -49,7 +67,7 @@ pub(crate) fn listed<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
 
 fn one_of(node: &Node, shapes: &[Shape], report: &mut Report) {
     let fits = |shape: &&Shape| match (&node.kind, inner(shape)) {
-        (Kind::List(_), Shape::List(_)) | (Kind::Map(_), Shape::Map(_) | Shape::Record(_)) => true,
+        (Kind::List(_), Shape::List(_)) | (Kind::Map(_), Shape::Map(_) | Shape::Record(_) | Shape::Records(_)) => true,
         (Kind::Scalar(_), found) => is_scalar(found),
         (Kind::List(_) | Kind::Map(_), _) => false,
     };
@@ -67,7 +85,7 @@ fn inner(shape: &Shape) -> &Shape {
 }
 
 fn is_scalar(shape: &Shape) -> bool {
-    !matches!(shape, Shape::List(_) | Shape::Map(_) | Shape::Record(_) | Shape::OneOf(_))
+    !matches!(shape, Shape::List(_) | Shape::Map(_) | Shape::Record(_) | Shape::Records(_) | Shape::OneOf(_))
 }
 
 fn scalar(node: &Node, shape: &Shape, report: &mut Report) {
@@ -93,6 +111,7 @@ fn scalar(node: &Node, shape: &Shape, report: &mut Report) {
         | Shape::List(_)
         | Shape::Map(_)
         | Shape::Record(_)
+        | Shape::Records(_)
         | Shape::OneOf(_)
         | Shape::See(_) => true,
     };
@@ -126,10 +145,13 @@ fn describe(shape: &Shape) -> String {
         Shape::Words(words) => format!("one of {}", listed(words.iter().copied())),
         Shape::List(_) => "a list".to_owned(),
         Shape::Map(_) => "a map of names".to_owned(),
-        Shape::Record(keys) => {
-            format!("a map with {}", listed(keys.iter().take(4).map(|key| key.name)))
-        }
+        Shape::Record(keys) => with_keys(keys),
+        Shape::Records(tables) => with_keys(tables.first().copied().unwrap_or_default()),
         Shape::OneOf(shapes) => shapes.iter().map(describe).collect::<Vec<_>>().join(" or "),
         Shape::See(shape) => describe(shape),
     }
+}
+
+fn with_keys(keys: &[Key]) -> String {
+    format!("a map with {}", listed(keys.iter().take(4).map(|key| key.name)))
 }

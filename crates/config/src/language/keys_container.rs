@@ -1,6 +1,6 @@
 //! The table of keys: the variants `container` and `remote`. Where the compose specification has a word it is ours as well.
 
-use super::keys_service::{COMMAND, STEP, TEXTS};
+use super::keys_service::{COMMAND, SHARED, STEP, TEXTS};
 use super::{Key, Shape, key};
 
 /// `{A: 1}` or `[A=1]`.
@@ -80,9 +80,9 @@ static ULIMIT: Shape = Shape::OneOf(&[
 ]);
 
 /// The `container` variant.
-pub(super) static CONTAINER: Shape = Shape::OneOf(&[Shape::Text, Shape::Record(CONTAINER_KEYS)]);
+pub(super) static CONTAINER: Shape = Shape::OneOf(&[Shape::Text, Shape::Records(&[CONTAINER_KEYS, SHARED])]);
 
-static CONTAINER_KEYS: &[Key] = &[
+pub(super) static CONTAINER_KEYS: &[Key] = &[
     key("image", Shape::Text, "Image to run; with `build`, the tag it gets."),
     key("build", Shape::See(&BUILD), "Builds the image."),
     key(
@@ -134,7 +134,9 @@ static CONTAINER_KEYS: &[Key] = &[
 ];
 
 /// The `remote` variant.
-pub(super) static REMOTE: Shape = Shape::Record(&[
+pub(super) static REMOTE: Shape = Shape::Records(&[REMOTE_KEYS, SHARED]);
+
+pub(super) static REMOTE_KEYS: &[Key] = &[
     key("host", Shape::Text, "Host as ssh knows it: an alias, `host`, `user@host` or `ssh://user@host:port`."),
     key("command", Shape::See(&COMMAND), "Program and arguments there."),
     key("shell", Shape::Text, "A script for a shell there, instead of `command`."),
@@ -143,4 +145,4 @@ pub(super) static REMOTE: Shape = Shape::Record(&[
     key("sync", Shape::See(&TEXTS), "`local:remote`, uploaded before the start when it changed."),
     key("user", Shape::Text, "User to become there; only as root."),
     key("cwd", Shape::Text, "Working directory there; by default the home of the user that ssh logs in as."),
-]);
+];

@@ -1,7 +1,10 @@
 //! The table of keys: a service, its variants, probes and policies.
+//!
+//! A variant has keys of its own, and those that all variants of a service share may stand in it as well.
 
-use super::keys_container::{CONTAINER, REMOTE};
+use super::keys_container::{CONTAINER, CONTAINER_KEYS, REMOTE, REMOTE_KEYS};
 use super::{Key, Shape, key};
+use muster_spec::RuntimeKind;
 
 /// A list is executed as it is, a string is split, a map hands a script to a shell.
 pub(crate) static COMMAND: Shape = Shape::OneOf(&[Shape::Text, Shape::List(&Shape::Text), Shape::Record(SCRIPT)]);
@@ -28,18 +31,25 @@ pub(super) static STEP: Shape = Shape::OneOf(&[
 pub(super) static TEXTS: Shape = Shape::OneOf(&[Shape::Text, Shape::List(&Shape::Text)]);
 
 /// The `process` variant.
-static PROCESS: Shape = Shape::OneOf(&[
-    Shape::Text,
-    Shape::List(&Shape::Text),
-    Shape::Record(&[
-        key("command", Shape::See(&COMMAND), "Program and arguments; a relative path starts at the file's folder."),
-        key("shell", Shape::Text, "A script for a shell, instead of `command`."),
-        key("interpreter", Shape::List(&Shape::Text), "The shell for `shell`; `[sh, -c]` by default."),
-        key("user", Shape::Text, "User to become; only as root."),
-        key("before", Shape::List(&STEP), "Steps before the first start."),
-        key("umask", Shape::Text, "File mode creation mask, octal: `022`."),
-    ]),
-]);
+static PROCESS: Shape =
+    Shape::OneOf(&[Shape::Text, Shape::List(&Shape::Text), Shape::Records(&[PROCESS_KEYS, SHARED, HERE])]);
+
+static PROCESS_KEYS: &[Key] = &[
+    key("command", Shape::See(&COMMAND), "Program and arguments; a relative path starts at the file's folder."),
+    key("shell", Shape::Text, "A script for a shell, instead of `command`."),
+    key("interpreter", Shape::List(&Shape::Text), "The shell for `shell`; `[sh, -c]` by default."),
+    key("user", Shape::Text, "User to become; only as root."),
+    key("before", Shape::List(&STEP), "Steps before the first start."),
+    key("umask", Shape::Text, "File mode creation mask, octal: `022`."),
+];
+
+static MOCK: Shape = Shape::OneOf(&[Shape::Text, Shape::Records(&[MOCK_KEYS, SHARED, HERE])]);
+
+static MOCK_KEYS: &[Key] = &[key("file", Shape::Text, "The answers.")];
+
+static EXTERNAL: Shape = Shape::OneOf(&[Shape::Text, Shape::Records(&[EXTERNAL_KEYS, SHARED])]);
+
+static EXTERNAL_KEYS: &[Key] = &[key("url", Shape::Text, "Where it is; empty: not configured.")];
 
 /// Where a port lies.
 static PORT: Shape = Shape::OneOf(&[
@@ -234,8 +244,19 @@ static BUILD: Shape = Shape::OneOf(&[
     ]),
 ]);
 
+static PORTS: Shape = Shape::OneOf(&[Shape::List(&Shape::Text), Shape::Map(&PORT)]);
+
+static ENV: Shape = Shape::OneOf(&[Shape::List(&Shape::Text), Shape::Map(&Shape::Text)]);
+
+static WATCHES: Shape = Shape::List(&WATCH);
+
+static CODES: Shape = Shape::OneOf(&[Shape::Int, Shape::List(&Shape::Int)]);
+
 /// A service.
-pub(crate) static SERVICE: Shape = Shape::Record(&[
+pub(crate) static SERVICE: Shape = Shape::Records(&[SERVICE_KEYS, SHARED, HERE]);
+
+/// What holds for a service whichever of its variants runs.
+pub(super) static SERVICE_KEYS: &[Key] = &[
     key("description", Shape::Text, "One line for people."),
     key("group", Shape::Text, "The group it is selected and shown by."),
     key("aliases", Shape::See(&TEXTS), "Further names it is selected by."),
@@ -244,25 +265,21 @@ pub(crate) static SERVICE: Shape = Shape::Record(&[
     key("process", Shape::See(&PROCESS), "A native process of this machine."),
     key("container", Shape::See(&CONTAINER), "A container of the local engine."),
     key("remote", Shape::See(&REMOTE), "A process on another host."),
-    key(
-        "mock",
-        Shape::OneOf(&[Shape::Text, Shape::Record(&[key("file", Shape::Text, "The answers.")])]),
-        "A deterministic stand-in.",
-    ),
-    key(
-        "external",
-        Shape::OneOf(&[Shape::Text, Shape::Record(&[key("url", Shape::Text, "Where it is; empty: not configured.")])]),
-        "Somebody else's.",
-    ),
+    key("mock", Shape::See(&MOCK), "A deterministic stand-in."),
+    key("external", Shape::See(&EXTERNAL), "Somebody else's."),
     key("command", Shape::See(&COMMAND), "Short for the command of the variant."),
     key("shell", Shape::Text, "Short for `process: {shell: ...}`."),
     key("binary", Shape::Text, "Short for the program of `process`."),
     key("args", Shape::List(&Shape::Text), "Arguments of `binary`."),
     key("image", Shape::Text, "Short for `container: {image: ...}`."),
     key("host", Shape::Text, "Short for `remote: {host: ...}`."),
+];
+
+/// What all variants of a service share, and one may have its own of: given inside a variant it holds for that one.
+pub(super) static SHARED: &[Key] = &[
     key("build", Shape::See(&BUILD), "Build step before a start."),
-    key("ports", Shape::OneOf(&[Shape::List(&Shape::Text), Shape::Map(&PORT)]), "Named ports."),
-    key("env", Shape::OneOf(&[Shape::List(&Shape::Text), Shape::Map(&Shape::Text)]), "Environment variables."),
+    key("ports", Shape::See(&PORTS), "Named ports."),
+    key("env", Shape::See(&ENV), "Environment variables."),
     key("env_file", Shape::See(&TEXTS), "Files of variables for this service; `env` wins."),
     key("needs", Shape::See(&NEEDS), "Edges to other services."),
     key("startup", Shape::See(&PROBE), "Until it first passes, the service is starting."),
@@ -272,19 +289,34 @@ pub(crate) static SERVICE: Shape = Shape::Record(&[
     key("restart", Shape::See(&RESTART), "When it is started again; a job by default never."),
     key("unhealthy", Shape::Words(&["restart", "ignore"]), "What failing `live` does."),
     key("replicas", Shape::Int, "Copies."),
-    key("cwd", Shape::Text, "Working directory, from the file's folder."),
     key("tty", Shape::Bool, "Runs on a pseudo-terminal."),
     key("merge", Shape::Bool, "Standard output and error in one exact order."),
     key("inherit", Shape::Bool, "Gets the caller's whole environment."),
-    key("success", Shape::OneOf(&[Shape::Int, Shape::List(&Shape::Int)]), "Exit codes that count as success."),
+    key("success", Shape::See(&CODES), "Exit codes that count as success."),
     key("on_failure", Shape::Words(&["keep", "end"]), "`end`: its failure ends the attached `up`."),
     key("on_exit", Shape::Words(&["keep", "end"]), "`end`: any end of it ends the attached `up`."),
     key("limits", Shape::See(&LIMITS), "What it may use."),
-    key("watch", Shape::List(&WATCH), "Watched paths and what their change does."),
+    key("watch", Shape::See(&WATCHES), "Watched paths and what their change does."),
     key("logs", Shape::See(&LOGS), "What is kept of its output."),
     key("cache", Shape::See(&CACHE), "What `muster cache` talks to."),
     key("inputs", Shape::See(&TEXTS), "A job's inputs: unchanged since the last success, it is not run again."),
     key("stop", Shape::See(&STOP), "How it is stopped."),
     key("autostart", Shape::Bool, "`false`: starts only when named or needed."),
     key("optional", Shape::Bool, "An external service that may be absent."),
-]);
+];
+
+/// As [`SHARED`], of what runs on this machine.
+static HERE: &[Key] = &[key("cwd", Shape::Text, "Working directory, from the file's folder.")];
+
+/// Whether a key inside a variant is one that all share, and not one of the variant's own.
+pub(crate) fn overrides(kind: RuntimeKind, name: &str) -> bool {
+    let has = |table: &[Key]| table.iter().any(|key| key.name == name);
+    let (own, here) = match kind {
+        RuntimeKind::Process => (PROCESS_KEYS, true),
+        RuntimeKind::Container => (CONTAINER_KEYS, false),
+        RuntimeKind::Remote => (REMOTE_KEYS, false),
+        RuntimeKind::Mock => (MOCK_KEYS, true),
+        RuntimeKind::External => (EXTERNAL_KEYS, false),
+    };
+    !has(own) && (has(SHARED) || here && has(HERE))
+}

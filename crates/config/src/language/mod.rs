@@ -13,6 +13,7 @@ mod schema;
 
 pub(crate) use check::{check, listed, unknown_word};
 pub(crate) use keys::STACK;
+pub(crate) use keys_service::overrides;
 pub use schema::schema;
 
 /// What may stand at a place.
@@ -38,6 +39,8 @@ pub(crate) enum Shape {
     Map(&'static Shape),
     /// Keys of the language.
     Record(&'static [Key]),
+    /// Keys of several tables; of two with one name the first counts.
+    Records(&'static [&'static [Key]]),
     /// At most one list and one map or record; any scalars.
     OneOf(&'static [Shape]),
     /// Another shape, shared or recursive.

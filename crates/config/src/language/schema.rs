@@ -38,7 +38,8 @@ impl Defs {
             Shape::Words(words) => json!({"enum": words}),
             Shape::List(item) => json!({"type": ["array", "null"], "items": self.item(item)}),
             Shape::Map(value) => json!({"type": ["object", "null"], "additionalProperties": self.shared(value)}),
-            Shape::Record(keys) => self.record(keys),
+            Shape::Record(keys) => self.record(&[keys]),
+            Shape::Records(tables) => self.record(tables),
             Shape::OneOf(shapes) => json!({"anyOf": shapes.iter().map(|s| self.shape(s)).collect::<Vec<_>>()}),
             Shape::See(shape) => self.shared(shape),
         }
@@ -47,7 +48,7 @@ impl Defs {
     /// Through a definition where the shape may come back to itself.
     fn item(&mut self, shape: &'static Shape) -> Value {
         match shape {
-            Shape::OneOf(_) | Shape::Record(_) | Shape::See(_) => self.shared(shape),
+            Shape::OneOf(_) | Shape::Record(_) | Shape::Records(_) | Shape::See(_) => self.shared(shape),
             Shape::Text
             | Shape::Bool
             | Shape::Int
@@ -60,9 +61,12 @@ impl Defs {
         }
     }
 
-    fn record(&mut self, keys: &'static [Key]) -> Value {
+    fn record(&mut self, tables: &[&'static [Key]]) -> Value {
         let mut properties = Map::new();
-        for key in keys {
+        for key in tables.iter().copied().flatten() {
+            if properties.contains_key(key.name) {
+                continue;
+            }
             let mut value = self.shape(&key.shape);
             if let Value::Object(object) = &mut value {
                 object.insert("description".into(), json!(key.about));

@@ -111,7 +111,11 @@ impl Node {
         let mut open = vec![(String::new(), self)];
         while let Some((path, node)) = open.pop() {
             if wanted.contains(&node.span) && node.span != self.span {
-                found.insert(node.span, path.clone());
+                let known = found.entry(node.span).or_insert_with(String::new);
+                // What a variant says for itself also stands in its service: it was written in the variant.
+                if known.len() < path.len() {
+                    known.clone_from(&path);
+                }
             }
             match &node.kind {
                 Kind::Scalar(_) => {}
