@@ -56,6 +56,8 @@ pub struct Change {
     pub action: Action,
     /// Why; empty when the reason is no field.
     pub reasons: Vec<FieldChange>,
+    /// Why, in a sentence, where it is no field: what would be done again although nothing was written anew.
+    pub because: Option<&'static str>,
 }
 
 /// What is there before.
@@ -76,7 +78,12 @@ pub fn plan(current: Current<'_>, wanted: &Accepted, targets: &BTreeSet<Instance
         .views
         .iter()
         .filter(|view| !known.contains(&view.instance) && live(view.state))
-        .map(|view| Change { instance: view.instance.clone(), action: Action::Stop, reasons: Vec::new() })
+        .map(|view| Change {
+            instance: view.instance.clone(),
+            action: Action::Stop,
+            reasons: Vec::new(),
+            because: Some("the stack does not have it any more"),
+        })
         .collect();
     let chosen = graph::closure(&wanted.stack, targets);
     for id in wanted.stack.instances().filter(|id| chosen.contains(id)) {
@@ -120,7 +127,30 @@ fn one(current: Current<'_>, view: Option<&View>, wanted: &Accepted, id: Instanc
             current.accepted.filter(|_| changed).map(|old| reasons(old, wanted, &id)).unwrap_or_default()
         }
     };
-    Change { instance: id, action, reasons }
+    let because = view.filter(|_| action == Action::Start && reasons.is_empty()).zip(spec).and_then(again);
+    Change { instance: id, action, reasons, because }
+}
+
+/// Why a job whose definition is as it was would run again.
+fn again((view, spec): (&View, &ServiceSpec)) -> Option<&'static str> {
+    if spec.kind != ServiceKind::Job || view.run == 0 {
+        return None;
+    }
+    match view.state {
+        State::Failed | State::Exited => Some("it did not succeed the last time"),
+        State::Done | State::Stopped if spec.inputs.is_empty() => {
+            Some("a job without `inputs` runs on every `up`: name what it reads, and it runs when that changed")
+        }
+        State::Done | State::Stopped => Some("its `inputs` are others than when it succeeded"),
+        State::Waiting
+        | State::Backoff
+        | State::Starting
+        | State::Running
+        | State::Ready
+        | State::Unhealthy
+        | State::Stopping
+        | State::Lost => None,
+    }
 }
 
 fn reasons(old: &Accepted, wanted: &Accepted, id: &InstanceId) -> Vec<FieldChange> {

@@ -5,7 +5,8 @@ use muster_core::outcome::{Progress, outcome};
 use muster_core::plan::{Action, Current, diff, plan};
 use muster_core::{Accepted, Command, Context, Event, Exit, Machine, Time, View};
 use muster_spec::{
-    CommandSpec, InstanceId, Part, Reference, RestartOn, ServiceName, ServiceSpec, Stack, StackName, Template,
+    CommandSpec, InstanceId, Part, Reference, RestartOn, ServiceKind, ServiceName, ServiceSpec, Stack, StackName,
+    Template,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -65,6 +66,41 @@ fn a_plan_says_start_restart_stop_and_none() {
     assert!(matches!(outcome(&views, &old, &second.stack), Progress::Pending { .. }));
     assert_eq!(outcome(&[], &old, &second.stack), Progress::Met);
     assert_eq!(changes[1].reasons[0].field, "resolved");
+}
+
+#[test]
+fn a_job_that_would_run_again_has_a_reason() {
+    let of = |inputs: &[&str], exit: Option<i32>, hash: &str| {
+        let mut job = service("job");
+        job.kind = ServiceKind::Job;
+        job.restart.on = RestartOn::Never;
+        job.inputs = inputs.iter().map(|glob| (*glob).to_owned()).collect();
+        let first = accepted(vec![job.clone()], "1");
+        let targets: BTreeSet<InstanceId> = first.stack.instances().collect();
+        let (mut machine, mut effects) = (Machine::new(), Vec::new());
+        let context = Context { now: Time(1), random: 0 };
+        let command =
+            Command::Up { accepted: first.clone(), targets: targets.clone(), no_deps: false, recreate: false };
+        machine.step(context, Event::Command { request: 1, command }, &mut effects);
+        for id in targets.iter().filter(|_| exit.is_some()) {
+            machine.step(context, Event::Started { instance: id.clone(), run: 1 }, &mut effects);
+            let exit = Exit::Code(exit.unwrap_or_default());
+            machine.step(context, Event::Exited { instance: id.clone(), run: 1, exit }, &mut effects);
+        }
+        let views: Vec<View> = if exit.is_some() { machine.views().collect() } else { Vec::new() };
+        let changes = plan(Current { accepted: Some(&first), views: &views }, &accepted(vec![job], hash), &targets);
+        assert_eq!(changes[0].action, Action::Start);
+        (
+            changes[0].because.unwrap_or_default().split(' ').take(4).collect::<Vec<_>>().join(" "),
+            changes[0].reasons.len(),
+        )
+    };
+    assert_eq!(of(&[], Some(0), "1"), ("a job without `inputs`".to_owned(), 0));
+    assert_eq!(of(&["*.sql"], Some(0), "1"), ("its `inputs` are others".to_owned(), 0));
+    assert_eq!(of(&["*.sql"], Some(1), "1"), ("it did not succeed".to_owned(), 0));
+    // a definition that changed is told by its fields, and what never ran needs no reason
+    assert_eq!(of(&[], Some(0), "2"), (String::new(), 1));
+    assert_eq!(of(&[], None, "1"), (String::new(), 0));
 }
 
 /// Whoever waits sees it before or after its end: both must say the same.

@@ -7,8 +7,8 @@ use muster_engine::{Engine, EngineConfig, Runtimes};
 use muster_runtime::fake::{Script, World};
 use muster_runtime::{FakeRuntime, Known};
 use muster_spec::{
-    CommandSpec, EnvironmentId, InstanceId, Need, OnRestart, PortAt, PortName, PortSpec, RuntimeKind, ServiceKind,
-    ServiceName, ServiceSpec, Stack, StackName, Template, Until,
+    Check, CommandSpec, EnvironmentId, HumanDuration, InstanceId, Need, OnRestart, PortAt, PortName, PortSpec,
+    ProbeSpec, RestartOn, RuntimeKind, ServiceKind, ServiceName, ServiceSpec, Stack, StackName, Template, Until,
 };
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -71,6 +71,7 @@ impl Bench {
             instances: accepted.instances,
             after: accepted.after,
             until: WaitUntil::Ready,
+            patience_ms: Some(60_000),
         };
         (id.clone(), self.wait(&id, wait).await)
     }
@@ -88,7 +89,11 @@ impl Bench {
     async fn down(&self, id: &EnvironmentId) -> Outcome {
         let accepted = self.engine.down(id, SelectRequest::default()).await.unwrap();
         let (generation, instances) = (accepted.generation, accepted.instances);
-        self.wait(id, WaitRequest { generation, instances, after: accepted.after, until: WaitUntil::Down }).await
+        self.wait(
+            id,
+            WaitRequest { generation, instances, after: accepted.after, until: WaitUntil::Down, patience_ms: None },
+        )
+        .await
     }
 
     async fn states(&self, id: &EnvironmentId) -> Vec<(String, String)> {
@@ -154,6 +159,7 @@ async fn a_new_daemon_adopts_what_runs_and_learns_what_ended() {
         instances: accepted.instances,
         after: 0,
         until: WaitUntil::Ready,
+        patience_ms: None,
     };
     assert_eq!(second.wait(&id, request).await.result, "met");
     assert_eq!((second.world.starts("a"), second.world.starts("b")), (1, 2));
@@ -175,7 +181,8 @@ async fn a_lost_journal_finds_what_runs() {
     assert!(engine.info().quarantined.is_some());
     let second = Bench { home: bench.home, world: bench.world, engine };
     let generation = second.engine.status(&id, None, false).await.unwrap().generation;
-    let request = WaitRequest { generation, instances: vec!["a".into()], after: 0, until: WaitUntil::Ready };
+    let request =
+        WaitRequest { generation, instances: vec!["a".into()], after: 0, until: WaitUntil::Ready, patience_ms: None };
     assert_eq!(second.wait(&id, request).await.result, "met");
     assert_eq!(second.world.starts("a"), 1);
 }
@@ -214,6 +221,7 @@ async fn another_stack_supersedes_who_waits() {
             instances: accepted.instances,
             after: 0,
             until: WaitUntil::Ready,
+            patience_ms: None,
         },
     );
     bench.engine.up(request(bench.stack([service("quick")]))).await.unwrap();
@@ -237,4 +245,36 @@ async fn a_runtime_that_is_not_here_is_told_before_anything_starts() {
     assert_eq!((error.code.as_str(), error.exit), ("runtime::unavailable", 8));
     assert_eq!(bench.world.starts("b"), 0);
     assert_eq!(bench.engine.environments(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_wait_for_what_never_gets_ready_ends_and_says_what_it_waited_for() {
+    let bench = Bench::new().await;
+    let mut web = service("web");
+    web.probes.ready = Some(ProbeSpec::new(Check::File(Template::literal("/nowhere/at/all"))));
+    let mut front = service("front");
+    front.needs = vec![need("web", Until::Ready)];
+    let mut slow = service("slow");
+    slow.kind = ServiceKind::Job;
+    bench.world.script("slow", Script::exits(Duration::from_secs(200), 0));
+    let start = tokio::time::Instant::now();
+    // as long as anything else is on its way, so is the whole
+    let (id, outcome) = bench.up(&bench.stack([web.clone(), front.clone(), slow])).await;
+    assert!(start.elapsed() >= Duration::from_secs(200), "{:?}", start.elapsed());
+    let told: Vec<_> =
+        outcome.failures.iter().map(|f| (f.instance.as_str(), f.state.as_str(), f.reason.as_str())).collect();
+    let late = "not ready after 60s, and goes on: its ready probe fails: ";
+    assert!(
+        matches!(&told[..], [("front", "waiting", _), ("web", "running", why)] if why.starts_with(late)),
+        "{told:?}"
+    );
+    assert_eq!(outcome.result, "failed");
+    // it is only the wait that ended
+    assert!(bench.states(&id).await.contains(&("web".to_owned(), "running".to_owned())));
+    // one that says how long it may take ends by itself
+    let mut late = ServiceSpec { name: ServiceName::new("late").unwrap(), ..web };
+    late.probes.ready.as_mut().unwrap().within = Some(HumanDuration::from_secs(70));
+    late.restart.on = RestartOn::Never;
+    let (_, outcome) = bench.up(&bench.stack([late])).await;
+    assert_eq!((outcome.failures.len(), outcome.failures[0].state.as_str()), (1, "failed"), "{outcome:?}");
 }

@@ -26,6 +26,9 @@ pub(crate) struct Waiting<'a> {
 /// How often a lost connection is made anew without anything having been told in between.
 const RECONNECTS: u32 = 3;
 
+/// How long a service may run without becoming ready before a command gives up waiting for it: as long as `startup` has.
+const READY_PATIENCE: Duration = Duration::from_secs(60);
+
 impl<'a> Waiting<'a> {
     /// Waits for what `accepted` concerns.
     pub(crate) async fn begin(
@@ -33,6 +36,7 @@ impl<'a> Waiting<'a> {
         client: &Client,
         accepted: &AcceptedDocument,
         until: WaitUntil,
+        patience: Option<Duration>,
     ) -> Result<Self, Failure> {
         let id = environment_of(accepted)?;
         let request = WaitRequest {
@@ -40,6 +44,7 @@ impl<'a> Waiting<'a> {
             instances: accepted.instances.clone(),
             after: accepted.after,
             until,
+            patience_ms: patience.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
         };
         let lines = client.wait(&id, &request).await?;
         let status = client.status(&id, &ReadQuery::default()).await?;
@@ -129,7 +134,9 @@ pub(crate) async fn finish(
     timeout: Option<Duration>,
 ) -> Ended {
     let started = Instant::now();
-    let mut waiting = Waiting::begin(context, client, accepted, until).await?;
+    // who says how long is waited for as long
+    let patience = timeout.is_none().then_some(READY_PATIENCE);
+    let mut waiting = Waiting::begin(context, client, accepted, until, patience).await?;
     let limited = async {
         match timeout {
             None => Ok(waiting.outcome(started).await),

@@ -107,6 +107,9 @@ pub(crate) fn plan(document: &PlanDocument, terminal: &Terminal) -> String {
             };
             text.push_str(&format!("         {}: {said}\n", reason.field));
         }
+        if let Some(because) = &change.because {
+            text.push_str(&format!("         {because}\n"));
+        }
     }
     if same > 0 {
         text.push_str(&format!("{} as wanted\n", human::count(same, "service")));
@@ -212,12 +215,16 @@ mod tests {
             service: service.into(),
             action: action.into(),
             reasons,
+            because: None,
         };
-        let changes = vec![change("api", "restart", vec![reason]), change("db", "none", vec![])];
+        let again = PlannedChange { because: Some("why".into()), ..change("job", "start", vec![]) };
+        let changes = vec![change("api", "restart", vec![reason]), again, change("db", "none", vec![])];
         let document = PlanDocument { schema: String::new(), changes };
         insta::assert_snapshot!(plan(&document, &Terminal::default()), @r"
         restart  api
                  env.X: a -> b
+        start    job
+                 why
         1 service as wanted
         ");
     }

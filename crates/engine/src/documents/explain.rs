@@ -21,6 +21,9 @@ pub struct PlannedChange {
     pub action: String,
     /// Which fields are the reason.
     pub reasons: Vec<PlannedReason>,
+    /// The reason in a sentence, where it is no field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
 }
 
 /// A field that differs.

@@ -52,6 +52,9 @@ pub struct WaitRequest {
     pub after: u64,
     /// What is waited for: `ready` (services ready, jobs done), `down` (none alive), `end` (nothing of it runs or is due).
     pub until: WaitUntil,
+    /// For `ready`: how many milliseconds a service may run without becoming ready before the wait for it is given up,
+    /// where neither its `ready` has a `within` nor its container a health check. None: for ever.
+    pub patience_ms: Option<u64>,
 }
 
 /// The end of a wait.

@@ -265,6 +265,7 @@ impl Actor {
             service: change.instance.to_string(),
             action: change.action.as_str().to_owned(),
             reasons: change.reasons.iter().map(reason).collect(),
+            because: change.because.map(str::to_owned),
         });
         Ok(PlanDocument { schema: "muster.plan.v1".to_owned(), changes: changes.collect() })
     }

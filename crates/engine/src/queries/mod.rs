@@ -7,6 +7,7 @@ mod health;
 mod logs;
 mod state;
 mod terminal;
+mod unready;
 mod wait;
 mod ways;
 

@@ -1,6 +1,7 @@
 //! Waiting for what a command wants: every change on the way, then how it ended.
 
 use super::events::{async_stream, page};
+use super::unready::Unready;
 use crate::documents::{ErrorDocument, EventDocument, Failure, Outcome, Progress, WaitRequest, WaitUntil};
 use crate::engine::Engine;
 use crate::environment::Handle;
@@ -13,8 +14,10 @@ use muster_core::{Exit, State, View, Wanted};
 use muster_spec::{EnvironmentId, InstanceId, OnEnd};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::broadcast::error::TryRecvError;
 use tokio::sync::{broadcast, mpsc};
+use tokio::time::Instant;
 
 impl Engine {
     /// Tells every change of the instances of a command, and then how it ended.
@@ -40,6 +43,7 @@ impl Engine {
             generation: request.generation,
             until: request.until,
             last: request.after,
+            unready: Unready::new(request.patience_ms.map(Duration::from_millis)),
         };
         Ok(async_stream(move |out| waiter.run(news, out)))
     }
@@ -53,6 +57,7 @@ struct Waiter {
     until: WaitUntil,
     /// The last event that was told or left out.
     last: u64,
+    unready: Unready,
 }
 
 impl Waiter {
@@ -77,9 +82,11 @@ impl Waiter {
                 let _ = out.send(Progress::Outcome(outcome)).await;
                 return;
             }
+            let due = self.unready.due();
             tokio::select! {
                 changed = snapshot.changed() => if changed.is_err() { return },
                 () = out.closed() => return,
+                () = async { tokio::time::sleep_until(due.unwrap_or_else(Instant::now)).await }, if due.is_some() => {}
             }
         }
     }
@@ -101,7 +108,7 @@ impl Waiter {
         }
     }
 
-    fn evaluate(&self, now: &Snapshot) -> Option<Outcome> {
+    fn evaluate(&mut self, now: &Snapshot) -> Option<Outcome> {
         if now.generation < self.generation {
             return None;
         }
@@ -120,12 +127,16 @@ impl Waiter {
             && (now.stack_generation > self.generation || views.iter().any(|view| view.wanted == Wanted::Down))
     }
 
-    fn ready(&self, now: &Snapshot, views: &[&View]) -> Option<Outcome> {
+    fn ready(&mut self, now: &Snapshot, views: &[&View]) -> Option<Outcome> {
         let stack = &now.accepted.as_ref()?.stack;
         match outcome(views.iter().copied(), &self.instances, stack) {
             outcome::Progress::Met => Some(finished("met", Vec::new())),
             _pending_or_failed if self.superseded(now, views) => Some(finished("superseded", Vec::new())),
-            outcome::Progress::Pending { .. } => None,
+            outcome::Progress::Pending { waiting_for } => {
+                let stuck = self.unready.stuck(now, &waiting_for)?;
+                let failure = |(instance, reason): (InstanceId, String)| failure(now, &instance, reason);
+                Some(finished("failed", stuck.into_iter().map(failure).collect()))
+            }
             outcome::Progress::Failed(failed) => {
                 let failure = |(instance, reason): (InstanceId, String)| failure(now, &instance, reason);
                 Some(finished("failed", failed.into_iter().map(failure).collect()))

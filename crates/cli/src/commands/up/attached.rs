@@ -101,8 +101,8 @@ impl Attached<'_> {
     /// Shows lines and progress until nothing of it runs or is due.
     async fn follow(&self, client: &Client, output: &mut Output<'_>) -> Result<Step, Failure> {
         let started = Instant::now();
-        let mut ready = Waiting::begin(self.context, client, &self.accepted, WaitUntil::Ready).await?;
-        let mut end = Waiting::begin(self.context, client, &self.accepted, WaitUntil::End).await?;
+        let mut ready = Waiting::begin(self.context, client, &self.accepted, WaitUntil::Ready, None).await?;
+        let mut end = Waiting::begin(self.context, client, &self.accepted, WaitUntil::End, None).await?;
         let deadline = async {
             match self.timeout {
                 Some(limit) => tokio::time::sleep(limit).await,
@@ -174,7 +174,7 @@ impl Attached<'_> {
     ) -> Result<(), Failure> {
         let request = SelectRequest { select: Some(services.join(",")), force: true, ..SelectRequest::default() };
         let accepted = client.command(&self.id, Verb::Down, &request).await?;
-        let mut waiting = Waiting::begin(self.context, client, &accepted, WaitUntil::Down).await?;
+        let mut waiting = Waiting::begin(self.context, client, &accepted, WaitUntil::Down, None).await?;
         let started = Instant::now();
         let mut killed = false;
         loop {
@@ -191,7 +191,7 @@ impl Attached<'_> {
                     killed = true;
                     let kill = SelectRequest { kill: true, ..request.clone() };
                     let accepted = client.command(&self.id, Verb::Stop, &kill).await?;
-                    waiting = Waiting::begin(self.context, client, &accepted, WaitUntil::Down).await?;
+                    waiting = Waiting::begin(self.context, client, &accepted, WaitUntil::Down, None).await?;
                 }
                 () = show_next(output) => {}
             }
