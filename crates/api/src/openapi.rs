@@ -101,6 +101,8 @@ fn schemas() -> Value {
         engine::PortsDocument,
         engine::GraphDocument,
         engine::ExecRequest,
+        engine::BringRequest,
+        engine::BroughtDocument,
         engine::BuildDocument,
         engine::ErrorDocument,
         DoneDocument,

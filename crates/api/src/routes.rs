@@ -149,6 +149,12 @@ pub const ROUTES: &[Route] = &[
     },
     post("/v1/environments/{id}/logs", "the same, asked with a document", "LogQuery", Answer::Lines("LogLine")),
     post("/v1/environments/{id}/exec", "a command in a service's context", "ExecRequest", Answer::Frames),
+    post(
+        "/v1/environments/{id}/bring",
+        "changed files of this machine into containers that run",
+        "BringRequest",
+        Answer::One("BroughtDocument"),
+    ),
     post("/v1/environments/{id}/attach", "a service's terminal", "ExecRequest", Answer::Frames),
     post("/v1/daemon/stop", "end the daemon", "StopRequest", Answer::One("DoneDocument")),
     post("/v1/daemon/upgrade", "go on as another binary", "UpgradeRequest", Answer::One("DoneDocument")),

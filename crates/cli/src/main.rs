@@ -92,7 +92,7 @@ fn dispatch(mut context: Context, command: Command) -> Outcome {
         Command::Attach(c) => block_on(c.run(&context))?,
         Command::Run(c) => c.run(&context),
         Command::Build(c) => block_on(c.run(&mut context))?,
-        Command::Watch(c) => block_on(c.run(&context))?,
+        Command::Watch(c) => block_on(c.run(&mut context))?,
         Command::Config(c) => c.run(&mut context),
         Command::Validate(c) => c.run(&mut context),
         Command::Schema(c) => c.run(&context),

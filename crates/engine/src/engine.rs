@@ -268,6 +268,12 @@ impl Engine {
     /// # Errors
     /// No such environment or service.
     pub async fn restart(&self, id: &EnvironmentId, request: SelectRequest) -> Result<AcceptedDocument, ErrorDocument> {
+        if request.as_built {
+            let handle = self.known(id)?;
+            let targets = select(&handle.now(), request.select.as_deref())?;
+            // an error means that the actor is gone, which the command tells
+            let _ = handle.mailbox.send(Message::AsBuilt(targets)).await;
+        }
         self.on_targets(id, &request, |targets| Command::Restart { targets }).await
     }
 

@@ -36,6 +36,8 @@ pub enum Capability {
     SeparateStreams,
     /// Ends descendants that left the session as well.
     EndsEscapees,
+    /// Files brought into a run that goes on.
+    Files,
 }
 
 /// What a runtime declares that it can do here and now.
@@ -320,6 +322,33 @@ pub struct Inspect {
     pub image: Option<String>,
 }
 
+/// A file of this machine, and where it belongs in a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Brought {
+    /// Here: a file or a symbolic link.
+    pub from: PathBuf,
+    /// There: an absolute path without `..`.
+    pub to: PathBuf,
+}
+
+/// What changed of the files that a run works on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// New or changed.
+    pub files: Vec<Brought>,
+    /// Gone: absolute paths there, of files or folders.
+    pub removed: Vec<PathBuf>,
+}
+
+/// When a run has what was brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BroughtTo {
+    /// It has it now.
+    Running,
+    /// It ended: the run that comes after it gets it.
+    Next,
+}
+
 /// What the build of a run's image came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Built {
@@ -384,6 +413,14 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// Runs a command in its context.
     fn exec<'a>(&'a self, handle: &'a Handle, exec: &'a Exec) -> BoxFuture<'a, Result<Terminal, RuntimeError>>;
+
+    /// Brings changed files into it, and removes what is gone. What was brought is also in the runs that replace this one,
+    /// until the environment is left or the image is another.
+    fn bring<'a>(&'a self, handle: &'a Handle, changes: &'a Changes) -> BoxFuture<'a, Result<BroughtTo, RuntimeError>> {
+        let _works_on_these_files = (handle, changes);
+        let unsupported = RuntimeError::Unsupported { runtime: self.kind(), capability: Capability::Files };
+        Box::pin(std::future::ready(Err(unsupported)))
+    }
 
     /// Its own terminal: one writer, many readers.
     fn attach<'a>(&'a self, handle: &'a Handle) -> BoxFuture<'a, Result<Terminal, RuntimeError>>;

@@ -27,9 +27,9 @@ mod sys;
 #[cfg(feature = "container")]
 pub use container::{ContainerConfig, ContainerRuntime};
 pub use contract::{
-    Built, Capabilities, Capability, Exec, ExecEvent, ExecInput, ExitRecord, FarProcess, Found, FoundRun, Handle,
-    Heard, Inspect, Known, LogChunk, Problem, Runtime, RuntimeError, RuntimeEvent, StartError, Terminal, TerminalSize,
-    Usage,
+    Brought, BroughtTo, Built, Capabilities, Capability, Changes, Exec, ExecEvent, ExecInput, ExitRecord, FarProcess,
+    Found, FoundRun, Handle, Heard, Inspect, Known, LogChunk, Problem, Runtime, RuntimeError, RuntimeEvent, StartError,
+    Terminal, TerminalSize, Usage,
 };
 pub use fake::{FakeRuntime, Script, World};
 pub use mirror::Mirror;

@@ -42,8 +42,8 @@ pub use quantity::{ByteSize, HumanDuration, QuantityError};
 pub use remote::{RemoteRun, RemoteSpec, SyncPath, Tunnel, TunnelEnd};
 pub use selector::{Selector, SelectorError, SelectorPart};
 pub use service::{
-    BuildSpec, CacheSpec, CommandSpec, DetailsSpec, ExternalSpec, MockSpec, Need, PortAt, PortSpec, ProcessSpec,
-    RuntimeKind, ServiceKind, ServiceSpec, Step, Variants, WatchAction, WatchRule,
+    AfterCopy, BuildSpec, CacheSpec, CommandSpec, DetailsSpec, ExternalSpec, MockSpec, Need, PortAt, PortSpec,
+    ProcessSpec, RuntimeKind, ServiceKind, ServiceSpec, Step, Variants, WatchAction, WatchCopy, WatchRule,
 };
 pub use stack::{
     CleanTarget, DatabaseSpec, Engine, EnvSync, PortPlan, ProtoSync, Stack, StubDir, SyncSpec, TestSpec, VariableSpec,

@@ -249,9 +249,35 @@ pub enum WatchAction {
     /// Send a signal to the main process.
     Signal(Signal),
     /// Copy the changed paths to where the service runs.
-    Sync,
+    Sync(WatchCopy),
     /// Run a command.
     Run(CommandSpec),
+}
+
+/// Where changed paths are copied to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatchCopy {
+    /// The folder or file, relative to the stack's root, that `to` stands for; empty: the root itself.
+    pub from: String,
+    /// Its absolute path where the service runs. None: the service runs on these files.
+    pub to: Option<String>,
+    /// What is there when the watching begins is copied, too.
+    pub initial: bool,
+    /// What is done afterwards.
+    pub then: AfterCopy,
+}
+
+/// What is done when changed paths were copied.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AfterCopy {
+    /// Nothing: the service sees its files change.
+    #[default]
+    Nothing,
+    /// Stop and start, with what was copied.
+    Restart,
+    /// Run a command beside the service.
+    Exec(CommandSpec),
 }
 
 /// Watched paths and what their change does.

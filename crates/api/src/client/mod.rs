@@ -21,9 +21,9 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use muster_engine::documents::{
-    AcceptedDocument, BuildProgress, CommandContext, ErrorDocument, EventDocument, ExecRequest, GraphDocument,
-    HealthDocument, InfoDocument, LogLine, LogQuery, PlanDocument, PortsDocument, Progress, SelectRequest,
-    StatusDocument, UpRequest, WaitRequest, WayDocument, WhyDocument,
+    AcceptedDocument, BringRequest, BroughtDocument, BuildProgress, CommandContext, ErrorDocument, EventDocument,
+    ExecRequest, GraphDocument, HealthDocument, InfoDocument, LogLine, LogQuery, PlanDocument, PortsDocument, Progress,
+    SelectRequest, StatusDocument, UpRequest, WaitRequest, WayDocument, WhyDocument,
 };
 use muster_spec::{EnvironmentId, Stack};
 use repeat::{REPEATS, Repeat, Successor};
@@ -326,6 +326,14 @@ impl Client {
     /// [`ClientError`], as every call.
     pub async fn exec(&self, id: &EnvironmentId, body: &ExecRequest) -> Result<Session, ClientError> {
         self.upgrade(&format!("/v1/environments/{id}/exec"), body).await
+    }
+
+    /// Changed files into containers that run. Whoever repeats it changes nothing.
+    ///
+    /// # Errors
+    /// [`ClientError`], as every call.
+    pub async fn bring(&self, id: &EnvironmentId, body: &BringRequest) -> Result<BroughtDocument, ClientError> {
+        self.post(Repeat::Always, &format!("/v1/environments/{id}/bring"), body).await
     }
 
     /// A service's terminal.

@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
-use muster_engine::documents::{ErrorDocument, LogQuery, SelectRequest, UpRequest, WaitRequest};
+use muster_engine::documents::{BringRequest, ErrorDocument, LogQuery, SelectRequest, UpRequest, WaitRequest};
 use muster_spec::EnvironmentId;
 use serde::Serialize;
 
@@ -44,6 +44,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/events", get(events))
         .route("/logs", get(logs).post(logs_by_document))
         .route("/exec", post(exec))
+        .route("/bring", post(bring))
         .route("/attach", post(attach));
     Router::new()
         .route("/v1/info", get(info))
@@ -216,6 +217,10 @@ async fn exec(State(app): State<App>, Path(id): Path<String>, request: Request) 
     let (upgrade, body) = terminal::take(request).await?;
     let terminal = app.engine.exec(&environment(&id)?, &body).await?;
     Ok(terminal::answer(upgrade, terminal))
+}
+
+async fn bring(State(app): State<App>, Path(id): Path<String>, body: Body<BringRequest>) -> Answer {
+    ok(&app.engine.bring(&environment(&id)?, &body?.0).await?)
 }
 
 async fn attach(State(app): State<App>, Path(id): Path<String>, request: Request) -> Answer {

@@ -1,19 +1,19 @@
 //! `muster watch`.
 
+mod act;
 mod paths;
 mod rules;
 
+use self::act::Actor;
 use self::paths::Watched;
 use self::rules::Rule;
-use crate::cli::Selection;
+use crate::cli::{FileOption, Selection};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::files::Wanted;
 use clap::Args;
-use muster_api::client::Verb;
-use muster_api::{Client, exit};
-use muster_engine::documents::{SelectRequest, UpRequest};
-use muster_spec::{CommandSpec, EnvironmentId, Selector, WatchAction};
+use muster_api::exit;
+use muster_spec::Selector;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,19 +21,28 @@ use std::time::Duration;
 /// Changes that come closer together than this are one: an editor's save is several.
 const DEBOUNCE: Duration = Duration::from_millis(100);
 
-/// Rebuild, restart or signal services when their watched paths change.
+/// Rebuild, restart or signal services when their watched paths change, or copy these into their containers.
 ///
-/// What git ignores and what a rule ignores does not count. ctrl-C ends the watching; services run on.
+/// What git ignores and what a rule ignores does not count; neither does what `.dockerignore` keeps out of an image, for
+/// copies into its containers. ctrl-C ends the watching; services run on.
 #[derive(Debug, Args)]
 pub(crate) struct Watch {
     #[command(flatten)]
     selection: Selection,
+    #[command(flatten)]
+    file: FileOption,
+    /// Another runtime for a service, as at `up`: `--runtime api=container`.
+    #[arg(long = "runtime", value_name = "SERVICE=RUNTIME")]
+    runtimes: Vec<String>,
 }
 
 impl Watch {
     /// Runs the command.
-    pub(crate) async fn run(self, context: &Context) -> Outcome {
-        let request = super::up::request(context, &Wanted::default(), false)?;
+    pub(crate) async fn run(self, context: &mut Context) -> Outcome {
+        self.file.apply(&mut context.global);
+        let wanted = Wanted { runtimes: self.runtimes.clone(), ..Wanted::default() };
+        let request = super::up::request(context, &wanted, false)?;
+        let context = &*context;
         let stack = &request.stack;
         let selector = match self.selection.text() {
             Some(text) => text
@@ -55,11 +64,16 @@ impl Watch {
         let services: BTreeSet<&str> = rules.iter().map(|rule| rule.service.as_str()).collect();
         context.note(&format!(
             "watching {} in {} for {}; ctrl-C ends it",
-            crate::human::count(watched.files, "path"),
+            crate::human::count(watched.files.len(), "path"),
             crate::human::count(watched.folders(), "folder"),
             crate::human::count(services.len(), "service"),
         ));
         let actor = Actor { context, client: &client, id, request: &request };
+        for rule in &rules {
+            if let Err(failure) = actor.begin(rule, &watched.files).await {
+                failure.report(&context.terminal, context.global.json);
+            }
+        }
         let end = tokio::signal::ctrl_c();
         tokio::pin!(end);
         loop {
@@ -67,10 +81,9 @@ impl Watch {
                 changed = watched.changed(DEBOUNCE) => changed,
                 _ = &mut end => return Ok(exit::INTERRUPTED),
             };
-            for (rule, path) in due(&rules, &stack.root, &changed) {
-                let shown = path.strip_prefix(&stack.root).unwrap_or(path).display();
-                context.note(&format!("{}: {shown} changed", rule.service));
-                if let Err(failure) = actor.act(rule).await {
+            for (rule, paths) in due(&rules, &stack.root, &changed) {
+                context.note(&format!("{}: {} changed", rule.service, shown(&paths, &stack.root)));
+                if let Err(failure) = actor.act(rule, &paths).await {
                     // the next change may be the repair
                     failure.report(&context.terminal, context.global.json);
                 }
@@ -79,74 +92,25 @@ impl Watch {
     }
 }
 
-/// Each rule at most once, with the first path that made it due.
-fn due<'a>(rules: &'a [Rule], root: &Path, changed: &'a BTreeSet<PathBuf>) -> Vec<(&'a Rule, &'a Path)> {
-    let first = |rule: &Rule| changed.iter().find(|path| path.strip_prefix(root).is_ok_and(|path| rule.matches(path)));
-    rules.iter().filter_map(|rule| first(rule).map(|path| (rule, path.as_path()))).collect()
-}
-
-/// Does what rules say.
-struct Actor<'a> {
-    context: &'a Context,
-    client: &'a Client,
-    id: EnvironmentId,
-    /// The stack as it was when the watching began.
-    request: &'a UpRequest,
-}
-
-impl Actor<'_> {
-    async fn act(&self, rule: &Rule) -> Result<(), Failure> {
-        let context = self.context;
-        let request = SelectRequest { select: Some(rule.service.clone()), ..SelectRequest::default() };
-        match &rule.action {
-            WatchAction::Restart => self.restart(&request, rule).await?,
-            WatchAction::Rebuild => {
-                let build = UpRequest { select: request.select.clone(), no_deps: true, ..self.request.clone() };
-                let document = super::build::build(context, &build).await?;
-                context.note(crate::render::documents::builds(&document, &context.terminal).trim_end());
-                if document.builds.iter().all(|build| build.result != "failed") {
-                    self.restart(&request, rule).await?;
-                }
-            }
-            WatchAction::Signal(signal) => {
-                let request = SelectRequest { signal: Some(signal.to_string()), ..request };
-                self.client.command(&self.id, Verb::Signal, &request).await?;
-                context.note(&format!("{}: sent {signal}", rule.service));
-            }
-            WatchAction::Sync => context.note(&format!("{}: it runs on these files; nothing to copy", rule.service)),
-            WatchAction::Run(command) => run(context, command, &rule.service, &self.request.stack.root).await?,
-        }
-        Ok(())
-    }
-
-    async fn restart(&self, request: &SelectRequest, rule: &Rule) -> Result<(), Failure> {
-        self.client.command(&self.id, Verb::Restart, request).await?;
-        self.context.note(&format!("{}: restarted", rule.service));
-        Ok(())
-    }
-}
-
-/// Runs a rule's command in the stack's folder.
-async fn run(context: &Context, command: &CommandSpec, service: &str, root: &Path) -> Result<(), Failure> {
-    let literal = |template: &muster_spec::Template| {
-        template.as_literal().ok_or_else(|| {
-            let message =
-                format!("`{template}` in the watch command of `{service}` refers to what only a running service has");
-            Failure::usage(message, "write it without references, or let the service do it on a signal")
-        })
+/// Each rule at most once, with the paths that made it due.
+fn due<'a>(
+    rules: &'a [Rule],
+    root: &Path,
+    changed: &'a BTreeSet<PathBuf>,
+) -> impl Iterator<Item = (&'a Rule, BTreeSet<&'a Path>)> {
+    let of = move |rule: &Rule| {
+        let matched = |path: &&Path| path.strip_prefix(root).is_ok_and(|path| rule.matches(path));
+        changed.iter().map(PathBuf::as_path).filter(matched).collect::<BTreeSet<_>>()
     };
-    let words: Vec<String> = match command {
-        CommandSpec::Exec(words) => words.iter().map(literal).collect::<Result<_, _>>()?,
-        CommandSpec::Shell { shell, script } => {
-            shell.iter().cloned().map(Ok).chain([literal(script)]).collect::<Result<_, _>>()?
-        }
-    };
-    let Some((program, arguments)) = words.split_first() else { return Ok(()) };
-    let status = tokio::process::Command::new(program).args(arguments).current_dir(root).status().await;
-    match status {
-        Ok(status) if status.success() => context.note(&format!("{service}: `{}` done", words.join(" "))),
-        Ok(status) => context.note(&format!("{service}: `{}` failed: {status}", words.join(" "))),
-        Err(error) => return Err(Failure::io(&format!("`{program}` cannot be run"), &error)),
+    rules.iter().map(move |rule| (rule, of(rule))).filter(|(_, paths)| !paths.is_empty())
+}
+
+/// What changed, in a few words.
+fn shown(paths: &BTreeSet<&Path>, root: &Path) -> String {
+    let first = paths.first().map(|path| path.strip_prefix(root).unwrap_or(path).display().to_string());
+    match (first, paths.len()) {
+        (Some(first), 0 | 1) => first,
+        (Some(first), more) => format!("{first} and {} more", more - 1),
+        (None, _) => String::new(),
     }
-    Ok(())
 }

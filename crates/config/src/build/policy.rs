@@ -6,8 +6,8 @@ use super::read::Cx;
 use crate::problem::Code;
 use crate::tree::{Kind, Node, Span};
 use muster_spec::{
-    Backoff, CacheSpec, DetailsSpec, Limits, LogPolicy, PortName, PortSpec, RestartOn, RestartPolicy, RestartWindow,
-    ServiceKind, StopSpec, Target, WatchAction, WatchRule,
+    AfterCopy, Backoff, CacheSpec, DetailsSpec, Limits, LogPolicy, PortName, PortSpec, RestartOn, RestartPolicy,
+    RestartWindow, ServiceKind, StopSpec, Target, WatchAction, WatchCopy, WatchRule,
 };
 
 pub(super) type Ports = indexmap::IndexMap<PortName, PortSpec>;
@@ -123,12 +123,12 @@ pub(super) fn watch(cx: &mut Cx<'_>, node: &Node) -> Vec<WatchRule> {
         if paths.is_empty() {
             cx.missing(item.span, "a watch rule needs `paths`");
         }
-        rules.extend(action(cx, item).map(|action| WatchRule { paths, ignore, action }));
+        rules.extend(action(cx, item, &paths).map(|action| WatchRule { paths, ignore, action }));
     }
     rules
 }
 
-fn action(cx: &mut Cx<'_>, rule: &Node) -> Option<WatchAction> {
+fn action(cx: &mut Cx<'_>, rule: &Node, paths: &[String]) -> Option<WatchAction> {
     let run = rule.get("run").or_else(|| rule.get("do").and_then(|node| node.get("run")));
     if let Some(run) = run {
         return command::slot(cx, run, Place::Here).map(WatchAction::Run);
@@ -145,13 +145,55 @@ fn action(cx: &mut Cx<'_>, rule: &Node) -> Option<WatchAction> {
     match text.as_str() {
         "restart" => Some(WatchAction::Restart),
         "rebuild" => Some(WatchAction::Rebuild),
-        "sync" => Some(WatchAction::Sync),
+        "sync" => sync(cx, rule, paths).map(WatchAction::Sync),
         _ => {
             let words = ["restart", "rebuild", "sync", "signal HUP", "run"];
             crate::language::unknown_word(value, &text, &words, cx.report);
             None
         }
     }
+}
+
+/// Where what is copied comes from and goes to. Without `from` it is what all the paths have in common.
+fn sync(cx: &mut Cx<'_>, rule: &Node, paths: &[String]) -> Option<WatchCopy> {
+    let to = match rule.get("to") {
+        Some(node) => Some(cx.text(node).filter(|text| {
+            let absolute = text.starts_with('/');
+            if !absolute {
+                let message = format!("`to: {text}` is not absolute: it is a path where the service runs");
+                cx.report.error(Code::BadContainer, node.span, message);
+            }
+            absolute
+        })?),
+        None => None,
+    };
+    let from = cx.globs(rule, "from").pop().unwrap_or_else(|| common(paths));
+    let then = match rule.get("then") {
+        Some(value) => match value.get("exec") {
+            Some(command) => AfterCopy::Exec(command::slot(cx, command, Place::Elsewhere)?),
+            None => cx.word_of(value, &[("restart", ())]).map(|()| AfterCopy::Restart)?,
+        },
+        None => AfterCopy::Nothing,
+    };
+    Some(WatchCopy { from: clean(&from), to, initial: cx.flag(rule, "initial").unwrap_or(false), then })
+}
+
+/// The folder, or of a single file without wildcards the file, that all globs begin with.
+fn common(paths: &[String]) -> String {
+    let literal = |path: &String| {
+        let parts = clean(path);
+        let parts = parts.split('/').take_while(|part| !part.contains(['*', '?', '[', '{']));
+        parts.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let all = paths.iter().map(literal);
+    let shared = all.reduce(|a, b| a.into_iter().zip(b).take_while(|(a, b)| a == b).map(|(a, _)| a).collect());
+    shared.unwrap_or_default().join("/")
+}
+
+/// A path from the root, without what means nothing; the root itself is empty.
+fn clean(path: &str) -> String {
+    let path = path.trim_start_matches("./").trim_end_matches('/');
+    if path == "." { String::new() } else { path.to_owned() }
 }
 
 pub(super) fn details(cx: &mut Cx<'_>, node: &Node, ports: &Ports) -> Option<DetailsSpec> {

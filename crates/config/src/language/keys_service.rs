@@ -192,6 +192,21 @@ static WATCH: Shape = Shape::OneOf(&[
             "`restart`, `rebuild`, `sync`, `signal HUP` or `{run: [...]}`.",
         ),
         key("run", Shape::See(&COMMAND), "Runs a command, instead of `do`."),
+        key("to", Shape::Text, "`do: sync` of a container: where `from` lies in it, absolute."),
+        key(
+            "from",
+            Shape::Text,
+            "`do: sync`: the folder or file that `to` stands for; what `paths` begin with by default.",
+        ),
+        key("initial", Shape::Bool, "`do: sync`: also what is there when the watching begins."),
+        key(
+            "then",
+            Shape::OneOf(&[
+                Shape::Words(&["restart"]),
+                Shape::Record(&[key("exec", Shape::See(&COMMAND), "Runs a command beside the service.")]),
+            ]),
+            "`do: sync`: what is done afterwards.",
+        ),
     ]),
 ]);
 

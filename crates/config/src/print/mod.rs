@@ -6,9 +6,9 @@ mod container;
 
 use crate::import::to_yaml as write;
 use muster_spec::{
-    Backoff, BuildSpec, CacheSpec, CommandSpec, DatabaseSpec, DetailsSpec, Engine, Need, OnEnd, OnRestart, PortAt,
-    PortSpec, RestartOn, RuntimeKind, ServiceKind, ServiceName, ServiceSpec, Stack, Step, StopSpec, SyncSpec, Target,
-    Template, TestSpec, UnhealthyPolicy, Until, VariableSpec, Variants, WatchAction, WatchRule,
+    AfterCopy, Backoff, BuildSpec, CacheSpec, CommandSpec, DatabaseSpec, DetailsSpec, Engine, Need, OnEnd, OnRestart,
+    PortAt, PortSpec, RestartOn, RuntimeKind, ServiceKind, ServiceName, ServiceSpec, Stack, Step, StopSpec, SyncSpec,
+    Target, Template, TestSpec, UnhealthyPolicy, Until, VariableSpec, Variants, WatchAction, WatchRule,
 };
 use serde_json::{Map, Value, json};
 use std::path::Path;
@@ -278,13 +278,23 @@ fn watch(rule: &WatchRule) -> Value {
         WatchAction::Restart => json!("restart"),
         WatchAction::Rebuild => json!("rebuild"),
         WatchAction::Signal(signal) => json!({ "signal": signal.to_string() }),
-        WatchAction::Sync => json!("sync"),
+        WatchAction::Sync(_) => json!("sync"),
         WatchAction::Run(run) => json!({ "run": command(run) }),
     };
     let mut out = Object::default();
     out.put("paths", texts(&rule.paths));
     out.some("ignore", texts(&rule.ignore));
     out.put("do", action);
+    if let WatchAction::Sync(sync) = &rule.action {
+        out.put("from", json!(escape(if sync.from.is_empty() { "." } else { &sync.from })));
+        out.option("to", sync.to.as_ref().map(|to| json!(escape(to))));
+        out.some("initial", json!(sync.initial));
+        match &sync.then {
+            AfterCopy::Nothing => {}
+            AfterCopy::Restart => out.put("then", json!("restart")),
+            AfterCopy::Exec(run) => out.put("then", json!({ "exec": command(run) })),
+        }
+    }
     out.done()
 }
 

@@ -14,10 +14,12 @@ pub use explain::{
     WhyLink, WhyService,
 };
 pub use outcome::{BuildDocument, BuildProgress, BuildResult, Failure, LogLine, Outcome, Progress};
-pub use request::{CommandContext, ExecRequest, LogQuery, SelectRequest, UpRequest, WaitRequest, WaitUntil};
+pub use request::{
+    BringRequest, BroughtFile, CommandContext, ExecRequest, LogQuery, SelectRequest, UpRequest, WaitRequest, WaitUntil,
+};
 pub use status::{
-    AcceptedDocument, CheckResult, EnvironmentDocument, HealthDocument, InfoDocument, LimitsDocument, ServiceHealth,
-    ServiceStatus, StatusDocument,
+    AcceptedDocument, BroughtDocument, CheckResult, EnvironmentDocument, HealthDocument, InfoDocument, LimitsDocument,
+    ServiceHealth, ServiceStatus, StatusDocument,
 };
 
 use schemars::JsonSchema;

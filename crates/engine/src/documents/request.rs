@@ -36,6 +36,8 @@ pub struct SelectRequest {
     pub no_deps: bool,
     /// `down`: remove data, too.
     pub data: bool,
+    /// `restart`: images that were built are taken as they are.
+    pub as_built: bool,
     /// `signal`: which, by name or number.
     pub signal: Option<String>,
 }
@@ -119,4 +121,25 @@ pub struct ExecRequest {
     pub rows: Option<u16>,
     /// Columns of the caller's terminal.
     pub columns: Option<u16>,
+}
+
+/// Files of this machine that are to be in containers as well, and what is to be gone there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct BringRequest {
+    /// Selector; everything when absent.
+    pub select: Option<String>,
+    /// New or changed.
+    pub files: Vec<BroughtFile>,
+    /// Gone: absolute paths where the services run, of files or folders.
+    pub removed: Vec<String>,
+}
+
+/// One file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BroughtFile {
+    /// Absolute path on this machine.
+    pub from: String,
+    /// Absolute path where the services run.
+    pub to: String,
 }

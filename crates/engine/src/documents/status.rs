@@ -27,6 +27,17 @@ pub struct InfoDocument {
     pub quarantined: Option<String>,
 }
 
+/// Files were brought: `muster.brought.v1`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct BroughtDocument {
+    /// `muster.brought.v1`
+    pub schema: String,
+    /// The instances that have them now.
+    pub instances: Vec<String>,
+    /// Those that do not run: they have them when they start again.
+    pub later: Vec<String>,
+}
+
 /// A command was taken in: `muster.accepted.v1`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AcceptedDocument {

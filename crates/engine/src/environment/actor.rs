@@ -72,6 +72,8 @@ pub(crate) struct Actor {
     pub(super) leaving: bool,
     /// Ended runs of which something is being removed.
     pub(super) destroying: usize,
+    /// Whose next start builds no image.
+    pub(super) as_built: HashSet<InstanceId>,
     /// Hashes of the inputs of jobs, as of the last `up`.
     pub(super) inputs: HashMap<InstanceId, String>,
     next_request: RequestId,
@@ -119,6 +121,7 @@ impl Actor {
             waiting: HashMap::new(),
             leaving: false,
             destroying: 0,
+            as_built: HashSet::new(),
             inputs: HashMap::new(),
             next_request: 0,
             seq: seed.seq,
@@ -197,6 +200,7 @@ impl Actor {
                 // An error means that the asking client is gone.
                 let _ = answer.send(Ok(examined));
             }
+            Message::AsBuilt(instances) => self.as_built.extend(instances),
             Message::Machine(answer) => {
                 // An error means that the asking client is gone.
                 let _ = answer.send(Ok(Box::new(self.machine.clone())));

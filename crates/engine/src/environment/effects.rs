@@ -87,7 +87,8 @@ impl Actor {
 
     fn start(&mut self, instance: InstanceId, number: u64) {
         let live = Live::new(number);
-        let rebuild = self.machine.view(&instance).is_none_or(|view| view.restarts == 0);
+        let as_built = self.as_built.remove(&instance);
+        let rebuild = !as_built && self.machine.view(&instance).is_none_or(|view| view.restarts == 0);
         let run = self.run_id(&instance, number);
         let launch = self.resolver(|resolver| Launch::prepare(resolver, &run, rebuild));
         let reason = match launch {

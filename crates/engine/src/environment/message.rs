@@ -31,6 +31,8 @@ pub(crate) enum Message {
     Signal(BTreeSet<InstanceId>, Signal, Answer<AcceptedDocument>),
     /// What is to be built for the services of a stack.
     Build(Box<UpRequest>, Answer<Vec<Job>>),
+    /// The next start of these takes an image that was built as it is.
+    AsBuilt(BTreeSet<InstanceId>),
     /// A fact for the core.
     Event(Event),
     /// A run was spawned.
@@ -68,6 +70,7 @@ impl Message {
             | Self::Destroyed
             | Self::Found(..)
             | Self::Context(..)
+            | Self::AsBuilt(_)
             | Self::Close(_) => false,
         }
     }

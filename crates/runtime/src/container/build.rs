@@ -8,7 +8,7 @@
 //! Of one tag one build runs at a time: replicas that start together build once.
 
 use super::buildkit;
-use super::context::Context;
+use super::context::{Context, streamed};
 use super::engine::Client;
 use super::lines::Lines;
 use super::names::BUILD;
@@ -16,15 +16,12 @@ use super::report::{Report, cannot};
 use super::trouble::Trouble;
 use crate::contract::{Built, StartError};
 use bollard::query_parameters::BuildImageOptions;
-use futures::{StreamExt as _, stream};
+use futures::StreamExt as _;
 use muster_spec::ImageBuild;
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::{OwnedMutexGuard, mpsc};
-
-/// Pieces of a context that wait for the builder.
-const PIECES: usize = 16;
+use tokio::sync::OwnedMutexGuard;
 
 /// What the classic builder puts around what a step writes to standard error.
 const COLOURS: [&str; 2] = ["\u{1b}[91m", "\u{1b}[0m"];
@@ -127,11 +124,7 @@ impl Image<'_> {
         lines: &mut Lines,
     ) -> Result<(), StartError> {
         let options = self.options(context.dockerfile.clone(), labels);
-        let (sender, receiver) = mpsc::channel(PIECES);
-        let context = Arc::new(context);
-        tokio::task::spawn_blocking(move || context.send(&sender));
-        let pieces = stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) });
-        let body = bollard::body_try_stream(pieces);
+        let body = bollard::body_try_stream(streamed(move |pieces| context.send(pieces)));
         let mut answers = Box::pin(self.client.docker.build_image(options, None, Some(body)));
         let mut report = Report::new(self.tag);
         while let Some(answer) = answers.next().await {

@@ -2,6 +2,7 @@
 
 use super::names::short_hash;
 use bytes::Bytes;
+use futures::stream::{self, Stream};
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use muster_spec::ImageBuild;
 use std::fmt::Write as _;
@@ -14,7 +15,9 @@ use tokio::sync::mpsc;
 /// A Dockerfile that is not in the context has this name in it.
 const OWN_DOCKERFILE: &str = ".muster.Dockerfile";
 /// Pieces of the stream.
-const PIECE: usize = 64 << 10;
+pub(super) const PIECE: usize = 64 << 10;
+/// So many of them wait for whoever takes them.
+const PIECES: usize = 16;
 
 /// A context as it is now.
 pub(super) struct Context {
@@ -89,6 +92,16 @@ impl Context {
         }
         tar.into_inner()?.flush()
     }
+}
+
+/// What of a build's context the builder does not get, by paths below it: neither does a container that is kept up to
+/// date with it.
+///
+/// # Errors
+/// The list cannot be read or understood.
+pub fn left_out(build: &ImageBuild) -> io::Result<Gitignore> {
+    let named = build.dockerfile.as_deref().unwrap_or_else(|| Path::new("Dockerfile"));
+    ignored(&build.context, &named.to_string_lossy())
 }
 
 /// Its name in the context, its text where it must be added, and its text.
@@ -166,8 +179,17 @@ fn collect(
     Ok(())
 }
 
+/// A tar stream that is written while it is sent.
+pub(super) fn streamed(
+    write: impl FnOnce(&mpsc::Sender<Result<Bytes, io::Error>>) + Send + 'static,
+) -> impl Stream<Item = Result<Bytes, io::Error>> + Send + 'static {
+    let (sender, receiver) = mpsc::channel(PIECES);
+    tokio::task::spawn_blocking(move || write(&sender));
+    stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) })
+}
+
 /// A writer whose pieces somebody else takes.
-struct Pieces(mpsc::Sender<Result<Bytes, io::Error>>);
+pub(super) struct Pieces(pub(super) mpsc::Sender<Result<Bytes, io::Error>>);
 
 impl Write for Pieces {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

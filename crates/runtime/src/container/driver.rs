@@ -1,6 +1,7 @@
 //! The registry of runs, and what finds and ends them.
 
 use super::ContainerConfig;
+use super::bring;
 use super::engine::{Client, Engine};
 use super::events::Events;
 use super::names::Owner;
@@ -306,6 +307,8 @@ impl Driver {
             return Ok(());
         }
         self.networks.forget(environment).await;
+        let forgotten = bring::forget(self, environment).await;
+        forgotten.map_err(|error| io_error("what was brought into containers cannot be forgotten", error))?;
         let client = self.engine.client().await?;
         network::leave(&client, &self.owner, environment).await?;
         Ok(())

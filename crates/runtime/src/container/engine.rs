@@ -149,5 +149,6 @@ fn everything() -> Capabilities {
         Capability::SeparateStreams,
         // whatever left the session is still in the pid namespace, which ends with its first process
         Capability::EndsEscapees,
+        Capability::Files,
     ])
 }

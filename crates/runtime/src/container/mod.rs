@@ -16,6 +16,7 @@
 //! them on), and the end of a container that somebody else removes is [`Known::Removed`](crate::Known::Removed).
 
 mod api;
+mod bring;
 mod build;
 mod buildkit;
 mod carry;
@@ -37,6 +38,7 @@ mod lines;
 mod mounts;
 mod names;
 mod network;
+mod overlay;
 mod position;
 mod prepare;
 mod raw;
@@ -49,9 +51,11 @@ mod terminal;
 mod trouble;
 mod validate;
 
+pub use context::left_out;
+
 use crate::contract::{
-    Built, Capabilities, Exec, Found, FoundRun, Handle, Heard, Inspect, LogChunk, Problem, Runtime, RuntimeError,
-    RuntimeEvent, StartError, Terminal,
+    BroughtTo, Built, Capabilities, Changes, Exec, Found, FoundRun, Handle, Heard, Inspect, LogChunk, Problem, Runtime,
+    RuntimeError, RuntimeEvent, StartError, Terminal,
 };
 use crate::process::{prune, read_log};
 use driver::Driver;
@@ -168,6 +172,10 @@ impl Runtime for ContainerRuntime {
             terminal::exec(&self.driver, &run, exec).await
         }
         .boxed()
+    }
+
+    fn bring<'a>(&'a self, handle: &'a Handle, changes: &'a Changes) -> BoxFuture<'a, Result<BroughtTo, RuntimeError>> {
+        bring::bring(&self.driver, &handle.run, changes).boxed()
     }
 
     fn attach<'a>(&'a self, handle: &'a Handle) -> BoxFuture<'a, Result<Terminal, RuntimeError>> {

@@ -40,6 +40,9 @@ pub(super) struct Started {
     pub(super) secrets: bool,
     /// Its limit on memory, for who asks why it was ended.
     pub(super) memory: Option<u64>,
+    /// The identity of its image.
+    #[serde(default)]
+    pub(super) image: Option<String>,
 }
 
 impl Started {

@@ -11,6 +11,7 @@
 //! A run's container has the run's name and label before it is started: whoever comes after our death finds it.
 
 use super::api::inspect;
+use super::bring;
 use super::create::{self, Place};
 use super::driver::{Driver, remove};
 use super::engine::Client;
@@ -121,6 +122,8 @@ impl Attempt<'_> {
         if !is_new && standing(&before.await.map_err(Trouble::start)?, None) != Standing::Created {
             return inspect(self.client, &id).await.map_err(Trouble::start);
         }
+        let brought = bring::into_new(self.driver, self.client, &self.run.id, &id).await;
+        let removed = brought.map_err(Trouble::start)?;
         let options = None::<StartContainerOptions>;
         if let Err(trouble) = self.client.docker.start_container(&id, options).await.map_err(Trouble::from) {
             let gone = self.forget_network(&trouble).await;
@@ -134,6 +137,7 @@ impl Attempt<'_> {
                 failure::of_start(trouble, self.spec, self.container)
             });
         }
+        bring::after_start(self.client, &self.run.id, &id, &removed).await;
         inspect(self.client, &id).await.map_err(Trouble::start)
     }
 
@@ -275,6 +279,7 @@ impl Attempt<'_> {
             tty: self.spec.streams == Streams::Terminal,
             secrets: !self.spec.secrets.is_empty(),
             memory: self.spec.limits.memory.as_ref().map(muster_spec::ByteSize::get),
+            image: found.image.clone(),
         })
     }
 }
@@ -293,5 +298,6 @@ pub(super) fn started_of(run: &RunId, folder: &Path, found: &ContainerInspectRes
         // perhaps: the log waits until somebody says which
         secrets: true,
         memory: None,
+        image: found.image.clone(),
     })
 }

@@ -69,7 +69,7 @@ pub(super) async fn exec(driver: &Driver, run: &Run, exec: &Exec) -> Result<Term
     Ok(Terminal { input: sender, events: stream_of(receiver) })
 }
 
-fn running(run: &Run) -> Result<String, RuntimeError> {
+pub(super) fn running(run: &Run) -> Result<String, RuntimeError> {
     match (run.phase(), run.container()) {
         (Phase::Running(_), Some(id)) => Ok(id),
         (Phase::Running(_) | Phase::Starting | Phase::Failed(_) | Phase::Ended(_), _) => {

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 /// How many events may wait; more come from a checkout, and then the first of them tell enough.
 const EVENT_QUEUE: usize = 4096;
@@ -20,8 +21,8 @@ pub(super) struct Watched {
     events: mpsc::Receiver<Event>,
     known: BTreeSet<PathBuf>,
     ignored: Gitignore,
-    /// Files that the rules match now.
-    pub(super) files: usize,
+    /// Files that were there at the beginning and that the rules match.
+    pub(super) files: BTreeSet<PathBuf>,
 }
 
 fn failed(path: &Path, error: &notify::Error) -> Failure {
@@ -43,9 +44,10 @@ impl Watched {
         // a missing file ignores nothing
         let _ = ignored.add(root.join(".gitignore"));
         let ignored = ignored.build().unwrap_or_else(|_| Gitignore::empty());
-        let mut watched = Self { root: root.to_owned(), watcher, events, known: BTreeSet::new(), ignored, files: 0 };
+        let mut watched =
+            Self { root: root.to_owned(), watcher, events, known: BTreeSet::new(), ignored, files: BTreeSet::new() };
         let found = watched.add(root)?;
-        watched.files = found.iter().filter(|path| matched(path, root, rules)).count();
+        watched.files = found.into_iter().filter(|path| matched(path, root, rules)).collect();
         Ok(watched)
     }
 
@@ -70,19 +72,24 @@ impl Watched {
         Ok(files)
     }
 
-    /// The paths that changed, once nothing more came for `quiet`.
+    /// The paths that changed, once nothing more changed for `quiet`. That somebody reads is no change.
     pub(super) async fn changed(&mut self, quiet: Duration) -> BTreeSet<PathBuf> {
         let mut changed = BTreeSet::new();
+        let mut due = None;
         loop {
-            let event = match changed.is_empty() {
-                true => self.events.recv().await,
-                false => match tokio::time::timeout(quiet, self.events.recv()).await {
+            let event = match due {
+                None => self.events.recv().await,
+                Some(due) => match tokio::time::timeout_at(due, self.events.recv()).await {
                     Ok(event) => event,
                     Err(_) => return changed,
                 },
             };
             let Some(event) = event else { std::future::pending().await };
-            changed.extend(self.paths_of(event));
+            let paths = self.paths_of(event);
+            if !paths.is_empty() {
+                changed.extend(paths);
+                due = Some(Instant::now() + quiet);
+            }
         }
     }
 

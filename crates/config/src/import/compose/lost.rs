@@ -97,7 +97,7 @@ pub(super) fn of_service(import: &mut Import<'_>, name: &str, service: &Service)
 }
 
 /// Attribute, whether it is set, why it cannot be kept, and what is done instead.
-fn attributes(service: &Service) -> [(&'static str, bool, &'static str, &'static str); 26] {
+fn attributes(service: &Service) -> [(&'static str, bool, &'static str, &'static str); 25] {
     let engine = "the engine's default counts";
     [
         ("annotations", !service.annotations.is_empty(), "containers have labels only", LEFT),
@@ -110,7 +110,6 @@ fn attributes(service: &Service) -> [(&'static str, bool, &'static str, &'static
         ("cpu_rt_period", service.cpu_rt_period != 0, "real-time scheduling is not set", engine),
         ("cpu_rt_runtime", service.cpu_rt_runtime != 0, "real-time scheduling is not set", engine),
         ("credential_spec", service.credential_spec.is_some(), "only Windows has it", LEFT),
-        ("develop", service.develop.is_some(), "files are not copied into containers", "`watch` restarts or rebuilds"),
         ("device_cgroup_rules", !service.device_cgroup_rules.is_empty(), "devices are named one by one", LEFT),
         ("external_links", !service.external_links.is_empty(), "containers outside are not reached", LEFT),
         ("gpus", !service.gpus.is_empty(), "devices are named, not asked for", LEFT),

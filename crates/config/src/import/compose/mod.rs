@@ -21,6 +21,7 @@ mod lost;
 mod mounts;
 mod ports;
 mod service;
+mod watch;
 
 pub use known::is_compose;
 

@@ -1,6 +1,6 @@
 //! A service: what it needs, when it is restarted, what it may use. How it runs is in `container`.
 
-use super::{Body, Import, container, duration, lost, ports, size};
+use super::{Body, Import, container, duration, lost, ports, size, watch};
 use muster_compose::model::{Deploy, RestartPolicy, Service};
 use serde_json::{Value, json};
 
@@ -28,6 +28,7 @@ pub(super) fn service(import: &mut Import<'_>, name: &str, service: &Service) ->
     limits(import, name, service, &mut body);
     replicas(import, name, service, &mut body);
     body.flag("tty", service.tty);
+    watch::watch(import, name, service, &mut body);
     lost::of_service(import, name, service);
     Some(Value::Object(body.0))
 }

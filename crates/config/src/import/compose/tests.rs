@@ -152,3 +152,29 @@ fn a_port_of_this_machine_is_given_once() {
     assert_eq!(fields(&found), ["services.a.ports.80", "services.b.ports.90"]);
     assert_eq!(found.document["services"]["b"]["ports"]["p90"]["at"], json!("auto"));
 }
+
+#[test]
+fn what_is_watched_is_copied_rebuilt_or_restarted() {
+    let found = imported(
+        "services:
+           a:
+             build: .
+             develop:
+               watch:
+                 - {path: ./src, target: /app/src, action: sync, ignore: [node_modules/, '*.tmp', '!keep.tmp'], initial_sync: true}
+                 - {path: ., target: /app, action: sync+restart, include: ['*.conf']}
+                 - {path: ./x.txt, target: /x.txt, action: sync+exec, exec: {command: reload now, user: root}}
+                 - {path: package.json, action: rebuild}
+                 - {path: ../other, action: restart}",
+    );
+    let watch = json!([
+        {"paths": ["src"], "ignore": ["src/node_modules/", "src/*.tmp"], "do": "sync", "from": "src", "to": "/app/src",
+         "initial": true},
+        {"paths": ["/*.conf"], "do": "sync", "from": ".", "to": "/app", "then": "restart"},
+        {"paths": ["x.txt"], "do": "sync", "from": "x.txt", "to": "/x.txt", "then": {"exec": ["reload", "now"]}},
+        {"paths": ["package.json"], "do": "rebuild"},
+    ]);
+    assert_eq!(found.document["services"]["a"]["watch"], watch);
+    let lost = ["develop.watch.0.ignore", "develop.watch.2.exec.user", "develop.watch.4"];
+    assert_eq!(fields(&found), lost.map(|field| format!("services.a.{field}")));
+}
