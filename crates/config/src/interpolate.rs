@@ -145,7 +145,7 @@ impl Pass<'_, '_, '_> {
         } else {
             let message = format!("`{operator}` is no operator after `{name}`");
             let item = self.reader.report.error(Code::Interpolation, span, message);
-            item.help("there are `:-`, `-`, `:?`, `?`, `:+` and `+`");
+            item.help("there are `:-`, `-`, `:?`, `?`, `:+` and `+`; what a shell is to see is written `$${...}`");
             return;
         };
         match (kind, present) {

@@ -322,6 +322,12 @@ impl Report {
         self.items.iter().any(|item| item.severity == Severity::Error)
     }
 
+    /// Whether a variable within `span` is not set: what stands there is not what will.
+    pub(crate) fn is_unset_within(&self, span: Span) -> bool {
+        let within = |other: Span| other.file == span.file && span.start <= other.start && other.end <= span.end;
+        self.items.iter().any(|item| item.code == Code::Unset && item.span.is_some_and(within))
+    }
+
     /// Places for spans; one problem that two passes found is said once.
     pub(crate) fn into_problems(self, sources: &Sources) -> Problems {
         let mut list: Vec<Problem> = self.items.into_iter().map(|item| placed(item, sources)).collect();

@@ -298,3 +298,28 @@ fn what_a_probe_executes_lies_where_the_service_runs() {
     assert_eq!(exec("remote: { host: h, command: x }"), "./check");
     assert_eq!(exec("process: { command: x }"), "/w/check");
 }
+
+/// What is said about the first problem of a service: its help.
+fn help(body: &str) -> String {
+    let problems = try_load(&format!("services: {{ a: {{ {body} }} }}\n")).unwrap_err();
+    problems.list[0].help.clone().unwrap_or_default()
+}
+
+#[test]
+fn a_key_in_the_wrong_place_is_told_its_own() {
+    assert_eq!(help("process: { image: i, command: x }"), "`image` is a key of `container`");
+    assert_eq!(help("container: { image: i, sync: x }"), "`sync` is a key of `remote`");
+    assert_eq!(help("process: x, volumes: [a:/b]"), "`volumes` is a key of `container`");
+    assert_eq!(help("process: { command: x, job: true }"), "`job` is said of the service, beside its variants");
+    assert_eq!(help("container: { image: i, mem_limit: 5m }"), "write `limits: { memory: 512MiB }`");
+    assert_eq!(help("image: i, environment: { A: b }"), "write `env`");
+    assert_eq!(help("process: { command: x, commnd: y }"), "did you mean `command`?");
+}
+
+#[test]
+fn an_image_of_which_a_part_is_not_set_has_one_problem() {
+    for image in ["${NOPE}", "x:${NOPE}", "${NOPE}:1"] {
+        assert_eq!(codes(&format!("container: {{ image: '{image}' }}")), [Code::Unset], "{image}");
+    }
+    assert_eq!(codes("container: { image: '' }"), [Code::BadImage]);
+}

@@ -93,6 +93,8 @@ fn here(view: &View, history: &[RecordedTransition]) -> Link {
 pub fn advice(view: &View) -> Option<String> {
     let id = &view.instance;
     match (view.state, &view.cause) {
+        // what never ran wrote nothing
+        (State::Failed, Cause::GaveUp { .. }) if view.exit.is_none() => Some(format!("muster start {id}")),
         (State::Failed, Cause::StartFailed(_)) => Some(format!("muster start {id}")),
         (State::Failed | State::Backoff | State::Unhealthy | State::Running | State::Starting, _) => {
             Some(format!("muster logs {id}"))

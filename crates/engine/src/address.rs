@@ -89,6 +89,14 @@ fn missing(consumer: &Location, provider: &ServiceName, reason: &str) -> NoWay {
     NoWay { consumer: words(consumer), provider: format!("`{provider}`"), reason: reason.to_owned() }
 }
 
+/// Tunnels are made for addresses that are used.
+fn unreferred(service: &ServiceName, port: &PortName) -> String {
+    format!(
+        "nobody there uses it, so no tunnel leads there: write `${{services.{service}.addr.{port}}}` where it is needed, \
+         and run `muster up`"
+    )
+}
+
 /// How somebody at `consumer` reaches the first replica of a service.
 ///
 /// # Errors
@@ -129,7 +137,7 @@ pub(crate) fn way(
         }
         (Location::Remote(host), Location::Host | Location::Container | Location::Remote(_)) => {
             let end = End::Far { host: host.clone(), service: service.clone(), port: port.clone() };
-            let unopened = || missing(consumer, service, "no tunnel leads there: run `muster up` again");
+            let unopened = || missing(consumer, service, &unreferred(service, port));
             let far = table.ends.get(&end).copied().ok_or_else(unopened)?;
             let mut steps = vec![format!("the tunnel's far end on host `{host}` leads through ssh to this machine")];
             match provider {
@@ -231,6 +239,9 @@ mod tests {
             let error = way(&stack, &table, &consumer, &name("r"), &PortName::new("x").unwrap()).unwrap_err();
             assert!(error.to_string().contains("muster up"), "{error}");
         }
+        let far = Location::Remote("two".into());
+        let error = way(&stack, &table, &far, &name("p"), &PortName::new("x").unwrap()).unwrap_err().to_string();
+        assert!(error.contains("write `${services.p.addr.x}` where it is needed"), "{error}");
     }
 
     #[test]

@@ -444,6 +444,11 @@ pub trait Runtime: Send + Sync + 'static {
         Box::pin(std::future::ready(Ok(())))
     }
 
+    /// Whether what this driver works through answers now: asked before something is started that cannot be without it.
+    fn answers(&self) -> BoxFuture<'_, Result<(), RuntimeError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// This machine as an environment's containers reach it: the gateway of their network, which is made where it is
     /// missing. None where there is no such network.
     fn gateway<'a>(&'a self, environment: &'a EnvironmentId) -> BoxFuture<'a, Result<Option<IpAddr>, RuntimeError>> {

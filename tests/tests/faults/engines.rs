@@ -1,6 +1,6 @@
 //! Faults of the engine that containers run at: not there, not allowed, gone for a while, out of disk.
 
-use crate::containers::{fails, home_at, id};
+use crate::containers::{fails, home_at, id, told};
 use crate::small::Small;
 use muster_e2e::kit::docker::PrivateDocker;
 use muster_e2e::kit::{components, images, shown, skip};
@@ -29,12 +29,27 @@ fn fill(path: &Path) {
     assert!(said.contains("No space left"), "{said}");
 }
 
+/// A container beside a process, and no engine: nothing is started, and `words` are said. The process alone can be.
+fn refused(home: &Home, words: &[&str]) {
+    home.stack(
+        "name: a\nservices:\n  own: { command: WORKER own idle }\n  web: { container: { image: busybox, command: sleep 1000 } }\n",
+    );
+    let up = home.muster(&["up", "-d"]).expect_code(8);
+    for word in words {
+        assert!(up.stderr.contains(word), "`{word}` is not said: {}", up.stderr);
+    }
+    told(&up.stderr);
+    assert!(home.marks("own").is_empty(), "nothing was started");
+    home.muster(&["up", "-d", "own"]).ok();
+    home.muster(&["down"]).ok();
+}
+
 #[test]
 fn no_engine() {
     let mut home = Home::new();
     home.set("DOCKER_HOST", "unix:///nonexistent/docker.sock");
-    let words = ["bad", "/nonexistent/docker.sock", "is the engine running?"];
-    fails(&home, "{ image: \"busybox:latest\", command: sleep 1000 }", &words);
+    let words = ["`web`", "/nonexistent/docker.sock", "is the engine running?"];
+    refused(&home, &words);
 }
 
 #[test]
@@ -56,8 +71,7 @@ fn no_permission_on_the_engines_socket() {
     let _daemon = home.start(command);
     wait_until("the daemon answers", || home.muster(&["daemon", "status"]).code == 0);
     let words = ["no permission on the engine's socket", "sudo usermod -aG users $USER"];
-    fails(&home, "{ image: \"busybox:latest\", command: sleep 1000 }", &words);
-    home.muster(&["down"]).ok();
+    refused(&home, &words);
 }
 
 #[test]

@@ -133,6 +133,7 @@ impl Down {
         if later && code == exit::OK {
             request.data = true;
             client.command(&id, Verb::Down, &request).await?;
+            context.note("its data is removed");
         }
         Ok(code)
     }

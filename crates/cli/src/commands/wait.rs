@@ -11,6 +11,7 @@ use muster_api::routes::ReadQuery;
 use muster_api::{Client, ClientError, exit};
 use muster_engine::documents::{AcceptedDocument, EventDocument, Outcome, Progress, WaitRequest, WaitUntil};
 use muster_spec::EnvironmentId;
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,7 @@ pub(crate) struct Waiting<'a> {
     request: WaitRequest,
     lines: Lines<Progress>,
     jobs: BTreeSet<String>,
+    told: Cell<bool>,
 }
 
 /// How often a lost connection is made anew without anything having been told in between.
@@ -49,18 +51,19 @@ impl<'a> Waiting<'a> {
         let lines = client.wait(&id, &request).await?;
         let status = client.status(&id, &ReadQuery::default()).await?;
         let jobs = status.services.iter().filter(|service| service.kind == "job").map(instance).collect();
-        Ok(Self { context, id, request, lines, jobs })
+        Ok(Self { context, id, request, lines, jobs, told: Cell::new(false) })
     }
 
     /// Says a change, where it is one to be said.
     pub(crate) fn tell(&self, event: &EventDocument, started: Instant) {
         // who asked for the end needs not be told why it ends
-        if self.request.until == WaitUntil::Down && event.to == "stopping" {
+        if self.request.until == WaitUntil::Down && event.to == "stopping" && event.from != "stopping" {
             return;
         }
         let job = self.jobs.contains(&event.instance);
         if let Some(line) = progress::line(event, job, started.elapsed(), &self.context.terminal) {
             self.context.note(&line);
+            self.told.set(true);
         }
     }
 
@@ -145,7 +148,12 @@ pub(crate) async fn finish(
     };
     tokio::select! {
         outcome = limited => match outcome {
-            Ok(outcome) => conclude(context, &outcome?),
+            Ok(outcome) => {
+                if until == WaitUntil::Down && !waiting.told.get() {
+                    context.note("nothing of it ran");
+                }
+                conclude(context, &outcome?)
+            }
             Err(limit) => Err(timed_out(context, limit)),
         },
         _ = tokio::signal::ctrl_c() => {

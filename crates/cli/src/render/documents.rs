@@ -2,7 +2,7 @@
 
 use crate::human;
 use crate::render::status::{instance, process};
-use crate::render::table::table;
+use crate::render::table::{fitted, table};
 use crate::term::Terminal;
 use anstyle::AnsiColor;
 use muster_engine::documents::{
@@ -54,7 +54,12 @@ pub(crate) fn why(document: &WhyDocument, terminal: &Terminal) -> String {
             let indent = "  ".repeat(depth + 1);
             let at = link.at.as_deref().map(|at| format!(" ({})", human::clock(at))).unwrap_or_default();
             let arrow = if terminal.unicode { "└─" } else { "`-" };
-            text.push_str(&format!("{indent}{arrow} {}: {}{at}\n", link.instance, link.sentence));
+            // most sentences begin with whom they are about
+            let about = match link.sentence.starts_with(&format!("`{}`", link.instance)) {
+                true => String::new(),
+                false => format!("{}: ", link.instance),
+            };
+            text.push_str(&format!("{indent}{arrow} {about}{}{at}\n", link.sentence));
             if let Some(next) = &link.next {
                 text.push_str(&format!("{indent}   next: {next}\n"));
             }
@@ -132,6 +137,7 @@ pub(crate) fn ports(document: &PortsDocument, terminal: &Terminal) -> String {
     let rows = document.ports.iter().map(|port| {
         let owner = port.owner.clone();
         let listens = match (&port.leads_to, port.listening) {
+            (Some(place), Some(false)) => format!("no; a tunnel to {place}"),
             (Some(place), _) => format!("tunnel to {place}"),
             (None, Some(true)) => owner.unwrap_or_else(|| "yes".into()),
             (None, Some(false)) => "no".into(),
@@ -162,7 +168,8 @@ pub(crate) fn top(document: &StatusDocument, terminal: &Terminal) -> String {
             service.uptime_s.map(human::duration).unwrap_or_default(),
         ]
     });
-    let body = table(&["NAME", "PID", "CPU", "MEMORY", "UPTIME"], &rows.collect::<Vec<_>>(), terminal);
+    let heads = ["NAME", "PID", "CPU", "MEMORY", "UPTIME"];
+    let body = fitted(&heads, &rows.collect::<Vec<_>>(), terminal, &["UPTIME", "PID"]);
     let running = human::count(running.len(), "service");
     format!("{running} use {cpu:.1}% of a core and {}\n{body}", human::bytes(memory))
 }
@@ -200,7 +207,8 @@ pub(crate) fn environments(environments: &[EnvironmentDocument], terminal: &Term
         let running = format!("{}/{}", e.running, e.wanted);
         vec![e.name.clone(), e.stack.clone(), running, ports.unwrap_or_default(), e.id.clone(), e.root.clone()]
     });
-    table(&["NAME", "STACK", "RUNNING", "PORTS", "ID", "FOLDER"], &rows.collect::<Vec<_>>(), terminal)
+    let heads = ["NAME", "STACK", "RUNNING", "PORTS", "ID", "FOLDER"];
+    fitted(&heads, &rows.collect::<Vec<_>>(), terminal, &["ID", "FOLDER", "PORTS"])
 }
 
 #[cfg(test)]
@@ -239,7 +247,7 @@ mod tests {
         };
         let chain = vec![
             link("api", "waits until `db` is ready", None),
-            link("db", "exited with code 1", Some("muster logs db")),
+            link("db", "`db` is failed: exited with code 1", Some("muster logs db")),
         ];
         let here = WhyService { name: "api".into(), state: "waiting".into(), pid: None, host: None, chain };
         let there = WhyService {
@@ -254,7 +262,7 @@ mod tests {
         insta::assert_snapshot!(why(&document, &Terminal::default()), @r"
         api is waiting
           `- api: waits until `db` is ready
-            `- db: exited with code 1
+            `- `db` is failed: exited with code 1
                next: muster logs db
         db is ready (pid 4242 on lab-1)
         ");

@@ -1,8 +1,10 @@
 //! Lines of logs under the names of their services.
 
+use crate::render::harmless::harmless;
 use crate::term::{Terminal, paint};
 use anstyle::AnsiColor;
 use muster_engine::documents::LogLine;
+use std::borrow::Cow;
 
 /// Colours that can be read on light and dark; red is kept for what is wrong.
 const COLOURS: [AnsiColor; 6] =
@@ -15,7 +17,7 @@ pub(crate) struct Painter {
     names: Vec<String>,
     colour: bool,
     json: bool,
-    /// Without names.
+    /// Without names, and as it was written.
     pub(crate) raw: bool,
     /// With times.
     pub(crate) timestamps: bool,
@@ -36,7 +38,7 @@ impl Painter {
     /// A line of somebody, without a newline.
     pub(crate) fn said(&self, name: &str, text: &str) -> String {
         let painted = paint(&format!("{name:width$} |", width = self.width), self.colour_of(name), self.colour);
-        format!("{painted} {text}")
+        format!("{painted} {}", harmless(text))
     }
 
     /// One line with its newline.
@@ -48,7 +50,8 @@ impl Painter {
             0 => String::new(),
             bytes => format!("{}... {bytes} bytes are missing here ...\n", self.prefix(line)),
         };
-        format!("{gap}{}{}\n", self.prefix(line), line.text)
+        let text = if self.raw { Cow::Borrowed(line.text.as_str()) } else { harmless(&line.text) };
+        format!("{gap}{}{text}\n", self.prefix(line))
     }
 
     fn prefix(&self, line: &LogLine) -> String {

@@ -2,6 +2,7 @@
 
 pub(crate) mod documents;
 pub(crate) mod graph;
+pub(crate) mod harmless;
 pub(crate) mod lines;
 pub(crate) mod progress;
 pub(crate) mod status;

@@ -27,6 +27,8 @@ pub(crate) fn line(event: &EventDocument, job: bool, elapsed: Duration, terminal
         "done" if again => good(&format!("done: {cause}")),
         "done" => good(&format!("done after {after}")),
         "stopping" => Some(format!("  {name}: {cause}")),
+        // there was nothing to stop
+        "stopped" if again || event.from == "done" => None,
         "stopped" => good(&format!("stopped after {after}")),
         "exited" => Some(format!("  {name} ended: {cause}")),
         "backoff" | "failed" if again => Some(format!("  {name}: {cause}")),
@@ -116,6 +118,9 @@ mod tests {
                 say("backoff", "backoff", false),
                 say("starting", "failed", false),
                 say("waiting", "starting", false),
+                say("stopping", "stopped", false),
+                say("stopped", "stopped", false),
+                say("done", "stopped", true),
             ],
             [
                 "+ api ready after 1.5s",
@@ -124,6 +129,9 @@ mod tests {
                 "! api: exited with code 1",
                 "  api: exited with code 1",
                 "! api failed: exited with code 1",
+                "",
+                "+ api stopped after 1.5s",
+                "",
                 "",
             ]
         );

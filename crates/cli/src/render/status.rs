@@ -5,10 +5,8 @@ use crate::render::table;
 use crate::term::Terminal;
 use muster_engine::documents::{ServiceStatus, StatusDocument};
 
-/// With fewer columns than these the runtime would break everything else in pieces.
-const NARROW: u16 = 60;
-/// The runtime's place in a row.
-const RUNTIME: usize = 3;
+/// What a narrow terminal goes without, the least missed first.
+const LESS: [&str; 7] = ["RUNTIME", "GROUP", "UPTIME", "RESTARTS", "PID", "CPU", "MEMORY"];
 
 /// `name`, or `name#2` for the others of several.
 pub(crate) fn instance(service: &ServiceStatus) -> String {
@@ -38,12 +36,17 @@ pub(crate) fn memory(service: &ServiceStatus) -> Option<String> {
 /// A row per instance, and what is wrong with the whole below.
 fn table_of(document: &StatusDocument, terminal: &Terminal) -> String {
     let heads = ["NAME", "GROUP", "STATE", "RUNTIME", "PID", "PORTS", "UPTIME", "RESTARTS", "CPU", "MEMORY", "REASON"];
-    let mut rows: Vec<Vec<String>> = document.services.iter().map(row).collect();
-    if terminal.width.is_some_and(|width| width < NARROW) {
-        // what is empty everywhere is left out
-        rows.iter_mut().for_each(|row| row[RUNTIME].clear());
+    let rows: Vec<Vec<String>> = document.services.iter().map(row).collect();
+    table::fitted(&heads, &rows, terminal, &LESS)
+}
+
+/// `http:8080`: the number by which it is reached from here. One of another host has its own here, where a tunnel leads to it.
+fn told_port(service: &ServiceStatus, name: &str, port: u16) -> String {
+    if service.host.is_none() {
+        return format!("{name}:{port}");
     }
-    table::table(&heads, &rows, terminal)
+    let near = service.addresses.get(name).and_then(|address| address.rsplit_once(':'));
+    near.map_or_else(|| format!("{name}:{port} there"), |(_, number)| format!("{name}:{number}"))
 }
 
 fn row(service: &ServiceStatus) -> Vec<String> {
@@ -54,7 +57,7 @@ fn row(service: &ServiceStatus) -> Vec<String> {
     let place = service.container.clone().or_else(|| process(service));
     let runs = place.is_some();
     // what does not run listens nowhere; `--json` and `muster ports` still say where it would
-    let ports = service.ports.iter().filter(|_| runs).map(|(name, port)| format!("{name}:{port}"));
+    let ports = service.ports.iter().filter(|_| runs).map(|(name, port)| told_port(service, name, *port));
     vec![
         instance(service),
         service.group.clone().unwrap_or_default(),
@@ -129,10 +132,36 @@ pub(crate) mod tests {
         }
         insta::assert_snapshot!(table(&document, &Terminal::default()), @r"
         gladys in local: 1 of 2 ready or done
-        NAME    STATE   RUNTIME       PID         PORTS       UPTIME  RESTARTS  REASON
-        memory  ready   remote        lab-1:4242  grpc:50051  2h 34m
-        api     failed  remote lab-1                                  5         exited with code 1, 5 times within 60s
+        NAME    STATE   RUNTIME       PID         PORTS             UPTIME  RESTARTS  REASON
+        memory  ready   remote        lab-1:4242  grpc:50051 there  2h 34m
+        api     failed  remote lab-1                                        5         exited with code 1, 5 times within 60s
         ");
+    }
+
+    #[test]
+    fn a_narrow_terminal_breaks_no_word() {
+        let mut document = document();
+        document.services[0].group = Some("storage".into());
+        let terminal = Terminal { width: Some(40), ..Terminal::default() };
+        insta::assert_snapshot!(table(&document, &terminal), @r"
+        gladys in local: 1 of 2 ready or done
+        NAME    STATE   PORTS       REASON
+        memory  ready   grpc:50051
+        api     failed              exited with
+                                    code 1, 5
+                                    times within
+                                    60s
+        ");
+    }
+
+    #[test]
+    fn a_port_of_another_host_is_told_as_it_is_reached_from_here() {
+        let mut service = service("api", "ready");
+        assert_eq!(told_port(&service, "grpc", 50051), "grpc:50051");
+        service.host = Some("lab-1".to_owned());
+        assert_eq!(told_port(&service, "grpc", 50051), "grpc:50051 there");
+        service.addresses.insert("grpc".to_owned(), "127.0.0.1:50060".to_owned());
+        assert_eq!(told_port(&service, "grpc", 50051), "grpc:50060");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use muster_spec::{ImageBuild, PullPolicy, Template};
 pub(super) fn image(cx: &mut Cx<'_>, node: &Node) -> Option<Template> {
     let value = node.get("image")?;
     let image = cx.template(value)?;
-    if let Some(text) = image.as_literal() {
+    if let Some(text) = image.as_literal().filter(|_| !cx.report.is_unset_within(value.span)) {
         check_name(cx, &text, value.span);
     }
     Some(image)

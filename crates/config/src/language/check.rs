@@ -1,5 +1,6 @@
 //! A file against the table: unknown keys and wrong kinds, everywhere, also in environments that are not chosen.
 
+use super::elsewhere::elsewhere;
 use super::keys_service::SERVICE_KEYS;
 use super::{Key, Shape};
 use crate::problem::{Code, Report, nearest};
@@ -44,6 +45,9 @@ fn record(node: &Node, tables: &[&[Key]], shape: &Shape, report: &mut Report) {
 /// What was probably meant by a key that none of the tables has.
 fn instead(name: &str, tables: &[&[Key]]) -> String {
     let own = tables.first().copied().unwrap_or_default();
+    if let Some(place) = elsewhere(name, own) {
+        return place;
+    }
     let in_variant = tables.len() > 1 && !std::ptr::eq(own, SERVICE_KEYS);
     if in_variant && SERVICE_KEYS.iter().any(|key| key.name == name) {
         return format!("`{name}` is said of the service, beside its variants");

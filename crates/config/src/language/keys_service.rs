@@ -34,7 +34,7 @@ pub(super) static TEXTS: Shape = Shape::OneOf(&[Shape::Text, Shape::List(&Shape:
 static PROCESS: Shape =
     Shape::OneOf(&[Shape::Text, Shape::List(&Shape::Text), Shape::Records(&[PROCESS_KEYS, SHARED, HERE])]);
 
-static PROCESS_KEYS: &[Key] = &[
+pub(super) static PROCESS_KEYS: &[Key] = &[
     key("command", Shape::See(&COMMAND), "Program and arguments; a relative path starts at the file's folder."),
     key("shell", Shape::Text, "A script for a shell, instead of `command`."),
     key("interpreter", Shape::List(&Shape::Text), "The shell for `shell`; `[sh, -c]` by default."),

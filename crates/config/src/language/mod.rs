@@ -2,10 +2,12 @@
 //!
 //! ```text
 //!  keys.rs ─┬─► check.rs    unknown keys and wrong kinds, before merging, with places
+//!           ├─► elsewhere.rs   where an unknown key is known
 //!           └─► schema.rs   `muster schema`
 //! ```
 
 mod check;
+mod elsewhere;
 mod keys;
 mod keys_container;
 mod keys_service;

@@ -21,7 +21,7 @@ pub struct PortEntry {
     pub name: String,
     /// Its number.
     pub port: u16,
-    /// Somebody listens on it; null on another host, which is not asked.
+    /// Somebody listens on it; null on another host, which is not asked, while something runs there.
     pub listening: Option<bool>,
     /// Who, when it is not the instance itself: `pid 4242 (nginx)`.
     pub owner: Option<String>,

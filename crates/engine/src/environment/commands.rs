@@ -195,7 +195,7 @@ impl Actor {
             return Ok(());
         };
         let Some(runtime) = self.shared.runtimes.get(RuntimeKind::Container, &self.id) else { return Ok(()) };
-        if let Err(RuntimeError::Unavailable { reason, .. }) = runtime.list(&self.id).await {
+        if let Err(RuntimeError::Unavailable { reason, .. }) = runtime.answers().await {
             let text = format!("service `{}` should run as `container`: {reason}", service.name);
             return Err(ErrorDocument::new("runtime::unavailable", 8, text).help(self.otherwise(service)));
         }

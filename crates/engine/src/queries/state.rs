@@ -108,8 +108,10 @@ impl Engine {
             let main = now.instances.get(&instance).map(|info| info.process()).unwrap_or_default();
             let spec = now.service(service);
             if let Some(host) = main.host.or_else(|| host(spec?)) {
+                // the host is not asked: only what does not run is known
+                let listening = living(&now, &instance).is_none().then_some(false);
                 let (instance, name) = (instance.to_string(), name.to_string());
-                ports.push(PortEntry { host: Some(host), pid: main.pid, ..entry(instance, name, *port) });
+                ports.push(PortEntry { host: Some(host), pid: main.pid, listening, ..entry(instance, name, *port) });
                 continue;
             }
             let own = main.pid.map(process_tree).unwrap_or_default();
@@ -177,9 +179,15 @@ fn entry(instance: String, name: String, port: u16) -> PortEntry {
     PortEntry { instance, name, port, listening: None, owner: None, leads_to: None, host: None, pid: None }
 }
 
-/// The ends of tunnels: a far one listens on its host, which is not asked.
+/// The ends of tunnels: a far one listens on its host, which is not asked, and is there while something runs on it.
 fn ends(now: &Snapshot, chosen: &BTreeSet<InstanceId>, listening: &BTreeSet<u16>) -> Vec<PortEntry> {
     let mut out = Vec::new();
+    let busy: BTreeSet<String> = now
+        .instances
+        .values()
+        .filter(|info| alive(info.view.state))
+        .filter_map(|info| now.service(&info.view.instance.service).and_then(host))
+        .collect();
     for (end, number) in &now.ports.ends {
         let (instance, name, near, leads_to, on) = match end {
             End::Near { service, replica, port } => {
@@ -195,7 +203,8 @@ fn ends(now: &Snapshot, chosen: &BTreeSet<InstanceId>, listening: &BTreeSet<u16>
             }
         };
         if chosen.contains(&instance) {
-            let listening = near.then(|| listening.contains(number));
+            let idle = on.as_ref().is_some_and(|host| !busy.contains(host));
+            let listening = if near { Some(listening.contains(number)) } else { idle.then_some(false) };
             let leads_to = Some(leads_to);
             out.push(PortEntry { listening, leads_to, host: on, ..entry(instance.to_string(), name, *number) });
         }

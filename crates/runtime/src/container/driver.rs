@@ -362,6 +362,11 @@ impl Driver {
         progress::events(&run.progress)
     }
 
+    /// Whether the engine answers now, whatever was known of it.
+    pub(super) async fn answers(&self) -> Result<(), Trouble> {
+        self.engine.client().await?.raw.get("/_ping").await.map(drop)
+    }
+
     pub(super) async fn gateway(&self, environment: &EnvironmentId) -> Result<Option<IpAddr>, Trouble> {
         let client = self.engine.client().await?;
         let folder = self.layout.environment(environment);

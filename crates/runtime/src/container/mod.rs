@@ -211,6 +211,10 @@ impl Runtime for ContainerRuntime {
         self.driver.remove_data(environment).boxed()
     }
 
+    fn answers(&self) -> BoxFuture<'_, Result<(), RuntimeError>> {
+        async move { Ok(self.driver.answers().await?) }.boxed()
+    }
+
     fn gateway<'a>(
         &'a self,
         environment: &'a EnvironmentId,
