@@ -129,3 +129,121 @@ fn a_running_consumer_reaches_what_moved_to_another_host() {
     home.muster(&["down"]).ok();
     assert_eq!((logins(&near), logins(&far)), (0, 0));
 }
+
+/// Who keeps the connection to a host: Muster's own ssh.
+fn master(home: &Home) -> Option<muster_e2e::Process> {
+    home.processes().into_iter().find(|process| process.command_line().contains(" -M -N "))
+}
+
+#[test]
+fn a_running_consumer_reaches_a_host_again_after_daemon_and_link_died() {
+    let Some(host) = host() else { return };
+    let mut home = Home::new();
+    home.set("MUSTER_SSH_CONFIG", &host.config().display().to_string());
+    let (line, alias, calls) = (home.worker_line(), host.alias(), home.project().join("calls"));
+    let asks = |name: &str| {
+        format!("while :; do {line} {name}.ask ask $AT /hello/x && echo {name} ok || echo {name} no; sleep 0.05; done")
+    };
+    home.stack(&format!(
+        "name: again\nservices:\n  there:\n    remote: {{ host: {alias}, command: \"{line} there peer 127.0.0.1 ${{port.http}}\" }}\n    \
+         ports: {{ http: auto }}\n    ready: {{ tcp: http }}\n  \
+         here:\n    command: \"{line} here peer 127.0.0.1 ${{port.http}}\"\n    ports: {{ http: auto }}\n    ready: {{ tcp: http }}\n  \
+         near:\n    process: {{ command: [sh, -c, '{} >> {calls}'] }}\n    needs: [there]\n    env: {{ AT: \"${{services.there.addr.http}}\" }}\n  \
+         far:\n    remote: {{ host: {alias}, command: [sh, -c, '{} >> {calls}'] }}\n    needs: [here]\n    env: {{ AT: \"${{services.here.addr.http}}\" }}\n",
+        asks("near"),
+        asks("far"),
+        calls = calls.display(),
+    ));
+    let count = |what: &str| {
+        let text = std::fs::read_to_string(&calls).unwrap_or_default();
+        text.lines().filter(|line| *line == what).count()
+    };
+    let more = |what: &str| {
+        let before = count(what);
+        wait_until(what, || count(what) > before + 2);
+    };
+    let kill = |process: muster_e2e::Process| {
+        process.kill();
+        wait_until("it is gone", || !process.alive());
+    };
+    let pids = || ["near", "far", "here", "there"].map(|name| home.service(name)["pid"].clone());
+    home.muster(&["up", "-d"]).ok();
+    let before = pids();
+    more("near ok");
+    more("far ok");
+
+    let failed = count("near no") + count("far no");
+    kill(home.daemon().expect("a daemon"));
+    more("near ok");
+    more("far ok");
+    assert_eq!(home.service("there")["state"], "ready", "the next daemon has taken it back");
+    more("near ok");
+    more("far ok");
+    assert_eq!(count("near no") + count("far no"), failed, "no call noticed the daemon's death");
+
+    kill(home.daemon().expect("a daemon"));
+    kill(master(&home).expect("a link"));
+    more("near no");
+    more("far no");
+    let begun = Instant::now();
+    let _started = home.status(&[]);
+    more("near ok");
+    more("far ok");
+    println!(
+        "with daemon and link dead, calls in both ways succeed {:.1} s after the next command",
+        begun.elapsed().as_secs_f64()
+    );
+
+    // the host does not know that the link is dead, and holds its end of the tunnel
+    host.namespace().cut().expect("packets are dropped");
+    kill(home.daemon().expect("a daemon"));
+    kill(master(&home).expect("a link"));
+    more("near no");
+    host.namespace().restore().expect("packets pass");
+    let begun = Instant::now();
+    let _started = home.status(&[]);
+    more("near ok");
+    more("far ok");
+    println!("after a cut, {:.1} s", begun.elapsed().as_secs_f64());
+    assert_eq!(pids(), before, "nobody was started again");
+    home.muster(&["down"]).ok();
+    assert_eq!((logins(&host), master(&home)), (0, None));
+}
+
+#[test]
+fn data_on_a_host_stays_until_it_is_to_go() {
+    let Some(host) = host() else { return };
+    let mut home = Home::new();
+    home.set("MUSTER_SSH_CONFIG", &host.config().display().to_string());
+    let (line, alias) = (home.worker_line(), host.alias());
+    let words = format!("echo kept > ${{dir.data}}/file; echo > ${{dir.run}}/socket; exec {line} keeps idle");
+    let keeps = format!("keeps: {{ remote: {{ host: {alias}, command: [sh, -c, \"{words}\"] }} }}");
+    let other = format!("other: {{ remote: {{ host: {alias}, command: \"{line} other idle\" }} }}");
+    home.stack(&format!("name: data\nservices:\n  {keeps}\n  {other}\n"));
+    // `/var/tmp` of the host, as it is seen here
+    let files = || {
+        let found = host.namespace().sh("cd /var/tmp; find . -type f | sort").expect("the host");
+        found.lines().map(|path| path.rsplit('/').next().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    home.muster(&["up", "-d"]).ok();
+    home.wait_event("keeps", "start", 1);
+    assert_eq!(files(), ["file", "socket"]);
+    home.muster(&["down"]).ok();
+    assert_eq!(files(), ["file"], "what it had while it ran is gone");
+
+    // the stack does not name it any more, and another daemon is asked
+    home.stack(&format!("name: data\nservices:\n  {other}\n"));
+    home.muster(&["up", "-d"]).ok();
+    home.muster(&["down"]).ok();
+    home.muster(&["daemon", "stop"]).ok();
+    host.stop_sshd().expect("sshd ends");
+    let failed = home.muster(&["down", "--data"]).expect_code(1);
+    assert!(failed.stderr.contains("cannot remove all data") && failed.stderr.contains(alias), "{failed:?}");
+    host.start_sshd().expect("sshd starts again");
+    let done = home.muster(&["down", "--data"]).expect_code(0);
+    assert!(done.stderr.contains(&format!("on host `{alias}`")), "{done:?}");
+    assert_eq!(host.namespace().sh("ls /var/tmp").expect("the host"), "");
+    assert_eq!((logins(&host), master(&home)), (0, None));
+    let again = home.muster(&["down", "--data"]).expect_code(0);
+    assert!(!again.stderr.contains(alias), "nothing is left there: {again:?}");
+}

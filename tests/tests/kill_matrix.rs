@@ -3,7 +3,7 @@
 //! What is asked afterwards: no orphan, never two copies of one service, the same processes where nothing was struck, an
 //! exit that is known, every byte of output. An observer outside of Muster answers, from /proc and the workers' own notes.
 //! `MUSTER_TEST_FULL=1` adds containers and other hosts and makes 20 rounds of each cell, `MUSTER_TEST_ROUNDS` as many as it says, `MUSTER_TEST_SEED` repeats
-//! the random times of a run, `MUSTER_TEST_PHASE` is one column (`Restarting`).
+//! the random times of a run, `MUSTER_TEST_PHASE` is one column (`Restarting`), `MUSTER_TEST_GROUND` one ground (`Remote`).
 
 mod matrix;
 
@@ -28,11 +28,10 @@ fn row(target: Target) {
     let seed = Random::seed();
     let grounds: &[Ground] =
         if full() { &[Ground::Process, Ground::Container, Ground::Remote] } else { &[Ground::Process] };
-    let chosen = std::env::var("MUSTER_TEST_PHASE").ok();
+    let chosen = |variable: &str, name: String| std::env::var(variable).map_or(true, |chosen| chosen == name);
     let mut wrong = 0;
-    for &ground in grounds {
-        for phase in PHASES.iter().filter(|phase| chosen.as_ref().is_none_or(|chosen| *chosen == format!("{phase:?}")))
-        {
+    for &ground in grounds.iter().filter(|ground| chosen("MUSTER_TEST_GROUND", format!("{ground:?}"))) {
+        for phase in PHASES.iter().filter(|phase| chosen("MUSTER_TEST_PHASE", format!("{phase:?}"))) {
             let name = format!("{ground:?}: {target:?} x {phase:?}");
             wrong += cell(&name, rounds(), seed, |random| round(ground, target, *phase, random));
         }

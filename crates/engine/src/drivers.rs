@@ -2,22 +2,29 @@
 
 use crate::runtimes::{Factory, Settings};
 use muster_runtime::{
-    ContainerConfig, ContainerRuntime, HostBinaries, RemoteConfig, RemoteRuntime, Runtime, SshOptions,
+    ContainerConfig, ContainerRuntime, HostBinaries, HostFolders, Masters, RemoteConfig, RemoteRuntime, Runtime,
+    SshOptions,
 };
 use muster_spec::RuntimeKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Makes drivers whose run folders lie below `state_dir`, and whose sockets lie in `runtime_dir`; `hosts` is what is brought
-/// to other hosts.
-pub(crate) fn factory(state_dir: PathBuf, runtime_dir: PathBuf, hosts: Vec<HostBinaries>) -> Arc<Factory> {
+/// Makes drivers whose run folders lie below `state_dir`, and whose links to hosts are `masters`; `hosts` is what is brought
+/// there, and `folders` where services have theirs.
+pub(crate) fn factory(
+    state_dir: PathBuf,
+    masters: Masters,
+    folders: HostFolders,
+    hosts: Vec<HostBinaries>,
+) -> Arc<Factory> {
     Arc::new(move |kind, settings| match kind {
         RuntimeKind::Container => {
             Some(Arc::new(ContainerRuntime::new(engine(&state_dir, settings))) as Arc<dyn Runtime>)
         }
         RuntimeKind::Remote => Some(Arc::new(RemoteRuntime::new(RemoteConfig {
             state_dir: state_dir.clone(),
-            runtime_dir: runtime_dir.clone(),
+            masters: masters.clone(),
+            folders: folders.clone(),
             ssh: ssh(settings),
             binaries: hosts.clone(),
         })) as Arc<dyn Runtime>),

@@ -12,7 +12,7 @@ use crate::runtimes::Runtimes;
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
 use muster_core::{Command, Wanted};
-use muster_runtime::{Config, HostBinaries, ProcessRuntime, RuntimeError, release_memory};
+use muster_runtime::{Config, HostBinaries, Masters, ProcessRuntime, RuntimeError, release_memory};
 use muster_spec::{EnvironmentId, InstanceId, RunId, RuntimeKind, Selector, Stack};
 use muster_store::{Store, StoreError, Write};
 use std::collections::{BTreeMap, BTreeSet};
@@ -85,15 +85,17 @@ impl Engine {
     /// # Errors
     /// [`OpenError`] when the folders or the journal cannot be made.
     pub async fn open(config: EngineConfig) -> Result<Self, OpenError> {
-        let state_dir = Paths::new(config.home.clone(), config.runtime_dir.clone()).state();
+        let paths = Paths::new(config.home.clone(), config.runtime_dir.clone());
+        let state_dir = paths.state();
         let process = ProcessRuntime::new(Config {
             shim: config.shim.clone(),
             state_dir: state_dir.clone(),
             runtime_dir: config.runtime_dir.clone(),
             original_nofile: config.original_nofile,
         })?;
-        let factory = drivers::factory(state_dir, config.runtime_dir.clone(), config.hosts.clone());
-        Self::open_with(config, Runtimes::with(Arc::new(process), factory)).await
+        let masters = Masters::new(&state_dir, &config.runtime_dir);
+        let factory = drivers::factory(state_dir, masters.clone(), paths.remote(), config.hosts.clone());
+        Self::open_with(config, Runtimes::with(Arc::new(process), factory).and_masters(masters)).await
     }
 
     /// The same over other drivers.
@@ -120,6 +122,10 @@ impl Engine {
         };
         let engine = Self { inner: Arc::new(inner) };
         engine.take_back().await?;
+        if let Some(masters) = engine.inner.shared.runtimes.masters().cloned() {
+            // of daemons that were killed
+            tokio::spawn(async move { masters.sweep(None).await });
+        }
         Ok(engine)
     }
 
@@ -235,12 +241,12 @@ impl Engine {
             None => None,
         };
         let all = targets.is_none();
-        let accepted = handle.ask(|answer| Message::Command(Command::Down { targets }, answer)).await?;
+        let mut accepted = handle.ask(|answer| Message::Command(Command::Down { targets }, answer)).await?;
         if request.data && all {
             let mut snapshot = handle.snapshot.clone();
             // An error means that the actor is gone, and with it everything that could be waited for.
             let _ = snapshot.wait_for(|now| now.running() == 0 && !now.ending).await;
-            self.remove_data(id).await?;
+            accepted.data_removed_on = self.remove_data(id).await?;
         }
         Ok(accepted)
     }
@@ -356,28 +362,27 @@ impl Engine {
         remove_folder(&shared.paths.environment(id))
     }
 
-    /// Folders of this machine, and what the runtimes keep: named volumes.
-    async fn remove_data(&self, id: &EnvironmentId) -> Result<(), ErrorDocument> {
+    /// Folders of this machine, and what the runtimes keep: named volumes, folders on other hosts. Says on which hosts. What
+    /// one of them cannot do now keeps no other from it.
+    async fn remove_data(&self, id: &EnvironmentId) -> Result<Vec<String>, ErrorDocument> {
         let runtimes = &self.inner.shared.runtimes;
         let now = self.handle(id).map(|handle| handle.now());
         let stack = now.as_ref().and_then(|now| now.accepted.as_ref()).map(|accepted| Arc::clone(&accepted.stack));
+        let (mut hosts, mut failed) = (Vec::new(), None);
         for kind in RuntimeKind::ALL {
-            let chosen = stack.iter().any(|stack| stack.services.values().any(|service| service.runtime == kind));
+            // one for other hosts connects to none that it has nothing on, also none that the stack has no more
+            let chosen = kind == RuntimeKind::Remote
+                || stack.iter().any(|stack| stack.services.values().any(|service| service.runtime == kind));
             let runtime = if chosen { runtimes.get(kind, id) } else { runtimes.made(kind, id) };
             if let Some(runtime) = runtime {
-                let removed = runtime.remove_data(id).await;
-                removed.map_err(|error| {
-                    let why = match error {
-                        RuntimeError::Unavailable { reason, .. } => reason,
-                        other => other.to_string(),
-                    };
-                    let text = format!("cannot remove the data of `{}`: {why}", id.name);
-                    ErrorDocument::new("runtime::failed", 1, text)
-                        .help("put that right, and run `muster down --data` again")
-                })?;
+                match runtime.remove_data(id).await {
+                    Ok(on) => hosts.extend(on),
+                    Err(error) => drop(failed.get_or_insert(error)),
+                }
             }
         }
-        remove_folder(&self.inner.shared.paths.data(id))
+        remove_folder(&self.inner.shared.paths.data(id))?;
+        failed.map_or(Ok(hosts), |error| Err(data_stays(id, error)))
     }
 
     pub(crate) async fn close(&self, id: &EnvironmentId) {
@@ -391,10 +396,13 @@ impl Engine {
         }
     }
 
-    /// Ends every actor after what it is doing; what runs stays.
+    /// Ends every actor after what it is doing, and the links to hosts where nothing runs; what runs stays.
     pub async fn close_all(&self) {
         for handle in self.handles() {
             self.close(&handle.id).await;
+        }
+        if let Some(masters) = self.inner.shared.runtimes.masters() {
+            masters.close().await;
         }
     }
 
@@ -442,6 +450,15 @@ impl Engine {
             }
         }
     }
+}
+
+fn data_stays(id: &EnvironmentId, error: RuntimeError) -> ErrorDocument {
+    let why = match error {
+        RuntimeError::Unavailable { reason, .. } => reason,
+        other => other.to_string(),
+    };
+    ErrorDocument::new("runtime::failed", 1, format!("cannot remove all data of `{}`: {why}", id.name))
+        .help("put that right, and run `muster down --data` again")
 }
 
 fn remove_folder(folder: &std::path::Path) -> Result<(), ErrorDocument> {

@@ -9,6 +9,7 @@
 //! RUNTIME/ENVHASH/secrets.json         values of secrets: never in the state folder
 //! ```
 
+use muster_runtime::HostFolders;
 use muster_spec::{EnvironmentId, InstanceId, RunId, ServiceName};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -111,10 +112,10 @@ impl Paths {
 
     /// Where folders of services lie on other hosts: one for each home of ours, since the hosts know nothing of it.
     #[must_use]
-    pub fn remote(&self) -> PathBuf {
+    pub fn remote(&self) -> HostFolders {
         use std::os::unix::ffi::OsStrExt;
         let digest = Sha256::digest([self.machine.as_bytes(), self.home.as_os_str().as_bytes()].concat());
-        Path::new("/var/tmp").join(format!("muster-{}", hex::encode(&digest[..6])))
+        HostFolders::new(Path::new("/var/tmp").join(format!("muster-{}", hex::encode(&digest[..6]))))
     }
 
     /// Values of secrets.

@@ -2,7 +2,7 @@
 //! the accepted stack says about where its engine and hosts are: the daemon takes nothing from its own environment.
 
 use crate::external::External;
-use muster_runtime::Runtime;
+use muster_runtime::{Masters, Runtime};
 use muster_spec::{EnvironmentId, RuntimeKind};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,6 +19,7 @@ pub struct Runtimes {
     process: Arc<dyn Runtime>,
     external: Arc<External>,
     factory: Arc<Factory>,
+    masters: Option<Masters>,
     known: Arc<Mutex<Known>>,
 }
 
@@ -51,7 +52,18 @@ impl Runtimes {
     /// With others that are made when they are needed.
     #[must_use]
     pub fn with(process: Arc<dyn Runtime>, factory: Arc<Factory>) -> Self {
-        Self { process, external: Arc::default(), factory, known: Arc::default() }
+        Self { process, external: Arc::default(), factory, masters: None, known: Arc::default() }
+    }
+
+    /// With the links to hosts that its drivers share.
+    #[must_use]
+    pub fn and_masters(self, masters: Masters) -> Self {
+        Self { masters: Some(masters), ..self }
+    }
+
+    /// The links to hosts, also those that no driver of this daemon knows of.
+    pub(crate) fn masters(&self) -> Option<&Masters> {
+        self.masters.as_ref()
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {

@@ -438,10 +438,11 @@ pub trait Runtime: Send + Sync + 'static {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    /// Removes the data that this runtime keeps for an environment, which is down: its named volumes. Idempotent.
-    fn remove_data<'a>(&'a self, environment: &'a EnvironmentId) -> BoxFuture<'a, Result<(), RuntimeError>> {
+    /// Removes the data that this runtime keeps for an environment, which is down: its named volumes, its folders on other
+    /// hosts. Says on which hosts. Idempotent.
+    fn remove_data<'a>(&'a self, environment: &'a EnvironmentId) -> BoxFuture<'a, Result<Vec<String>, RuntimeError>> {
         let _nothing_is_kept_here = environment;
-        Box::pin(std::future::ready(Ok(())))
+        Box::pin(std::future::ready(Ok(Vec::new())))
     }
 
     /// Whether what this driver works through answers now: asked before something is started that cannot be without it.

@@ -34,5 +34,5 @@ pub use contract::{
 pub use fake::{FakeRuntime, Script, World};
 pub use mirror::Mirror;
 pub use process::{Config, KEEP_RUNS, ProcessRuntime};
-pub use remote::{Binary, HostBinaries, RemoteConfig, RemoteRuntime, SshOptions};
+pub use remote::{Binary, HostBinaries, HostFolders, Masters, RemoteConfig, RemoteRuntime, SshOptions};
 pub use sys::{become_subreaper, release_memory};

@@ -236,6 +236,7 @@ impl Daemon {
     async fn end_idle(&mut self) -> bool {
         let _ = std::fs::remove_file(&self.bound.path);
         if self.serving.drain(&self.bound).await == 0 {
+            let _ = tokio::time::timeout(LAST_ANSWERS, self.engine.close_all()).await;
             tracing::info!("ended: nothing runs");
             return true;
         }

@@ -132,8 +132,9 @@ impl Down {
         let code = finish(context, &client, &accepted, WaitUntil::Down, timeout).await?;
         if later && code == exit::OK {
             request.data = true;
-            client.command(&id, Verb::Down, &request).await?;
-            context.note("its data is removed");
+            let removed = client.command(&id, Verb::Down, &request).await?.data_removed_on;
+            let also = removed.iter().map(|host| format!(", also on host `{host}`")).collect::<String>();
+            context.note(&format!("its data is removed{also}"));
         }
         Ok(code)
     }

@@ -53,6 +53,9 @@ pub struct AcceptedDocument {
     pub changed: Vec<String>,
     /// The last journal entry before the command: `events` after it are its effects.
     pub after: u64,
+    /// Other hosts that data was removed from: only after `down --data`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub data_removed_on: Vec<String>,
 }
 
 /// State of everything selected: `muster.status.v1`.

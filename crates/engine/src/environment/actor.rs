@@ -37,6 +37,36 @@ pub(crate) struct Seed {
     pub(crate) handles: Vec<muster_runtime::Handle>,
     /// Its last journal entry.
     pub(crate) seq: u64,
+    /// Whether an earlier daemon was asked to leave it, and did not come to the end of that.
+    pub(crate) leaving: Leaving,
+}
+
+/// `down` for a whole environment, to its end: also over the death of a daemon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Leaving {
+    /// It stays.
+    #[default]
+    No,
+    /// What it has only while it runs goes when the last run is gone.
+    Asked,
+    /// That is going now.
+    Going,
+}
+
+impl Leaving {
+    /// What the journal says where an environment was being left.
+    pub(super) const FACT: &str = "leaving";
+    const YES: &str = "yes";
+    const NO: &str = "no";
+
+    /// As the journal has it.
+    pub(super) fn of_fact(fact: Option<&str>) -> Self {
+        if fact == Some(Self::YES) { Self::Asked } else { Self::No }
+    }
+
+    fn fact(self) -> &'static str {
+        if self == Self::No { Self::NO } else { Self::YES }
+    }
 }
 
 impl Default for Seed {
@@ -49,6 +79,7 @@ impl Default for Seed {
             secrets: BTreeMap::new(),
             handles: Vec::new(),
             seq: 0,
+            leaving: Leaving::No,
         }
     }
 }
@@ -68,8 +99,8 @@ pub(crate) struct Actor {
     pub(super) mailbox: mpsc::Sender<Message>,
     /// Who waits for an answer, and the last journal entry before the question.
     waiting: HashMap<RequestId, (Answer<AcceptedDocument>, u64)>,
-    /// `down` was asked for the whole environment: what it has only while it runs goes when the last run is gone.
-    pub(super) leaving: bool,
+    /// Whether the environment is being left.
+    pub(super) leaving: Leaving,
     /// Ended runs of which something is being removed.
     pub(super) destroying: usize,
     /// Whose next start builds no image.
@@ -78,6 +109,7 @@ pub(crate) struct Actor {
     pub(super) inputs: HashMap<InstanceId, String>,
     next_request: RequestId,
     saved_header: Header,
+    saved_leaving: Leaving,
     stack_generation: u64,
     seq: u64,
     snapshot: watch::Sender<Arc<Snapshot>>,
@@ -119,7 +151,8 @@ impl Actor {
             deferred: VecDeque::new(),
             mailbox,
             waiting: HashMap::new(),
-            leaving: false,
+            leaving: seed.leaving,
+            saved_leaving: seed.leaving,
             destroying: 0,
             as_built: HashSet::new(),
             inputs: HashMap::new(),
@@ -179,7 +212,8 @@ impl Actor {
                 let _ = answer.send(self.plan(&request).await);
             }
             Message::Command(command, answer) => {
-                self.leaving = matches!(command, Command::Down { targets: None });
+                let down = matches!(command, Command::Down { targets: None });
+                self.leaving = if down { Leaving::Asked } else { Leaving::No };
                 self.command(command, answer, turn);
             }
             Message::Signal(instances, signal, answer) => self.signal_all(&instances, signal, answer),
@@ -188,6 +222,12 @@ impl Actor {
             Message::Event(event) => self.step(event, turn),
             Message::Spawned(instance, run, handle) => self.spawned(&instance, run, *handle, turn),
             Message::Destroyed => self.destroying -= 1,
+            Message::Left => {
+                self.destroying -= 1;
+                if self.leaving == Leaving::Going {
+                    self.leaving = Leaving::No;
+                }
+            }
             Message::Ended(instance, run, record) => self.ended(&instance, run, &record, turn),
             Message::Found(instance, run, found) => self.found(&instance, run, *found, turn),
             Message::Context(run, answer) => {
@@ -295,22 +335,23 @@ impl Actor {
         self.shared.touch();
     }
 
-    /// The environment's own row of facts, when it changed: and the boot that its times belong to.
+    /// The environment's own facts, when they changed: with the boot that its times belong to.
     fn header(&mut self) -> Vec<Write> {
-        let header = self.machine.header();
-        if header == self.saved_header {
-            return Vec::new();
-        }
         let fact = |key: &str, value: String| Write::PutFact {
             environment: Some(self.id.clone()),
             key: key.to_owned(),
             value,
         };
-        let facts = vec![
-            fact("header", serde_json::to_string(&header).unwrap_or_default()),
-            fact("boot", self.shared.boot.clone()),
-        ];
-        self.saved_header = header;
+        let mut facts = Vec::new();
+        let header = self.machine.header();
+        if header != self.saved_header {
+            facts.push(fact("header", serde_json::to_string(&header).unwrap_or_default()));
+            facts.push(fact("boot", self.shared.boot.clone()));
+        }
+        if self.leaving.fact() != self.saved_leaving.fact() {
+            facts.push(fact(Leaving::FACT, self.leaving.fact().to_owned()));
+        }
+        (self.saved_header, self.saved_leaving) = (header, self.leaving);
         facts
     }
 
@@ -419,10 +460,11 @@ impl Actor {
                 }
             }
         }
-        if self.leaving && self.destroying == 0 && next.running() == 0 {
+        let over = self.destroying == 0 && self.unverified.is_empty() && next.running() == 0;
+        if self.leaving == Leaving::Asked && over {
             self.clean_up();
         }
-        next.ending = self.leaving || self.destroying > 0;
+        next.ending = self.leaving != Leaving::No || self.destroying > 0;
         self.snapshot.send_replace(Arc::new(next));
     }
 
@@ -436,6 +478,7 @@ impl Actor {
                 instances: instances.iter().map(ToString::to_string).collect(),
                 changed: changed.iter().map(ToString::to_string).collect(),
                 after,
+                data_removed_on: Vec::new(),
             }),
             Reply::Denied(denial) => Err(crate::errors::denial(&denial)),
         };

@@ -1,6 +1,6 @@
 //! Commands that bring a stack along: checked as a whole, then accepted as a whole, or refused and nothing changed.
 
-use super::actor::{Actor, Turn};
+use super::actor::{Actor, Leaving, Turn};
 use super::message::Answer;
 use super::record::{EnvironmentRecord, write_secrets};
 use crate::clock::wall_ns;
@@ -60,7 +60,7 @@ impl Actor {
         let accepted = self.accept(&request).await;
         match accepted {
             Ok(prepared) => {
-                self.leaving = false;
+                self.leaving = Leaving::No;
                 let command = Command::Up {
                     accepted: prepared.accepted,
                     targets: prepared.targets,
@@ -286,6 +286,7 @@ impl Actor {
                 instances: names,
                 changed: Vec::new(),
                 after: 0,
+                data_removed_on: Vec::new(),
             })
         } else {
             let text = format!("{} does not run", names.join(", "));

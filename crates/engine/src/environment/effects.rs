@@ -1,6 +1,6 @@
 //! What the core decided, done: every effect starts a task and comes back as a message.
 
-use super::actor::{Actor, Turn};
+use super::actor::{Actor, Leaving, Turn};
 use super::copy::Copy;
 use super::inside;
 use super::launch::{self, Launch};
@@ -365,7 +365,7 @@ impl Actor {
 
     /// Everything is down: what the environment had only while it ran goes.
     pub(super) fn clean_up(&mut self) {
-        self.leaving = false;
+        self.leaving = Leaving::Going;
         self.live.clear();
         // counted as something that is being removed: until then the environment is not down
         self.destroying += 1;
@@ -380,14 +380,18 @@ impl Actor {
         let others = self.shared.runtimes.of_hosts();
         let own = RuntimeKind::ALL.into_iter().filter(|kind| *kind != RuntimeKind::Remote).filter_map(of);
         let runtimes: Vec<_> = own.chain(others).collect();
+        let masters = self.shared.runtimes.masters().cloned();
         tokio::spawn(async move {
             for runtime in runtimes {
                 if let Err(error) = runtime.leave(&id).await {
                     tracing::warn!(environment = %id, runtime = %runtime.kind(), %error, "cannot leave an environment");
                 }
             }
+            if let Some(masters) = masters {
+                masters.sweep(Some(&id)).await;
+            }
             // An error means that the daemon is ending.
-            let _ = mailbox.send(Message::Destroyed).await;
+            let _ = mailbox.send(Message::Left).await;
         });
         let folder = self.shared.paths.volatile(&self.id);
         match std::fs::remove_dir_all(&folder) {

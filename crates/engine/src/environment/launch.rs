@@ -141,7 +141,7 @@ fn make_there(resolver: &Resolver<'_>, run: &RunId, folders: &BTreeSet<PathBuf>)
                           for f; do chown \"$user\" \"$f\" || exit; \
                           while [ \"$f\" != \"$top\" ]; do f=${f%/*}; chmod a+x \"$f\" || exit; done; done";
     let mut words = vec!["sh".to_owned(), "-c".to_owned(), SCRIPT.to_owned()];
-    words.push(resolver.paths.remote().display().to_string());
+    words.push(resolver.paths.remote().top().display().to_string());
     let words = words.iter().map(|word| Template::literal(word)).collect();
     let mut spec = resolver.step(&CommandSpec::Exec(words), run)?;
     spec.command.argv.push(spec.user.take().unwrap_or_default());

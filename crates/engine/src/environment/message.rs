@@ -41,6 +41,8 @@ pub(crate) enum Message {
     Ended(InstanceId, u64, ExitRecord),
     /// What was left of a run is removed.
     Destroyed,
+    /// What the environment had only while it ran is gone.
+    Left,
     /// What became of a run.
     Found(InstanceId, u64, Box<Found>),
     /// A run's spec, for a reader.
@@ -68,6 +70,7 @@ impl Message {
             | Self::Spawned(..)
             | Self::Ended(..)
             | Self::Destroyed
+            | Self::Left
             | Self::Found(..)
             | Self::Context(..)
             | Self::AsBuilt(_)

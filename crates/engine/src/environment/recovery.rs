@@ -1,6 +1,6 @@
 //! After a daemon start: what was known is looked for, what is found is taken back, what cannot be verified is left alone.
 
-use super::actor::{Actor, Seed, Turn};
+use super::actor::{Actor, Leaving, Seed, Turn};
 use super::commands::{BESIDE, environment_rows};
 use super::effects::exit;
 use super::live::Live;
@@ -58,9 +58,10 @@ pub(crate) fn known(shared: &Arc<Shared>, row: EnvironmentRow) -> Result<Handle,
         header = serde_json::from_str(&text).unwrap_or(header);
     }
     let (machine, effects) = restored(shared, Saved { header, accepted, rows }, same_boot);
+    let leaving = Leaving::of_fact(shared.store.fact(Some(&id), Leaving::FACT)?.as_deref());
     let secrets = read_secrets(&shared.paths, &id);
     let seq = shared.store.last_transitions(&id, None, 1)?.last().map_or(0, |row| row.seq.unsigned_abs());
-    Ok(Actor::spawn(id, Arc::clone(shared), Seed { machine, effects, ports, secrets, handles, seq }))
+    Ok(Actor::spawn(id, Arc::clone(shared), Seed { machine, effects, ports, secrets, handles, seq, leaving }))
 }
 
 fn handle_of(run: RunRow) -> Option<muster_runtime::Handle> {
@@ -103,7 +104,7 @@ pub(crate) async fn unknown(shared: &Arc<Shared>, id: EnvironmentId, record: Env
     if let Err(error) = shared.commit(environment_rows(&id, &record.accepted, record.generation, &ports)).await {
         tracing::error!(environment = %id, %error, "cannot write the journal");
     }
-    let seed = Seed { machine, effects, ports, secrets, handles: Vec::new(), seq: 0 };
+    let seed = Seed { machine, effects, ports, secrets, handles: Vec::new(), seq: 0, leaving: Leaving::No };
     Some(Actor::spawn(id, Arc::clone(shared), seed))
 }
 

@@ -231,12 +231,12 @@ impl Resolver<'_> {
     pub(super) fn folder_of(&self, reference: &Reference, run: &RunId, asker: &Asker) -> PathBuf {
         let own = &run.instance;
         if let Location::Remote(_) = asker.location {
-            let below = match reference {
-                Reference::RunDir => format!("run/{}/{}", self.id, self.paths.short(own)),
-                Reference::LogDir => format!("logs/{}/{own}", self.id),
-                _ => format!("data/{}/{}", self.id, own.service),
+            let there = self.paths.remote();
+            return match reference {
+                Reference::RunDir => there.run(self.id).join(self.paths.short(own)),
+                Reference::LogDir => there.logs(self.id).join(own.to_string()),
+                _ => there.data(self.id).join(own.service.as_str()),
             };
-            return self.paths.remote().join(below);
         }
         match reference {
             Reference::RunDir => self.paths.instance_run(self.id, own),

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read as _};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Component, Path, PathBuf};
 
 /// Sockets below the runtime folder need 24 bytes, and a socket's path has 107 (unix(7)).
@@ -121,6 +121,34 @@ pub(super) fn beside(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{name}.muster-{}", std::process::id()))
 }
 
+/// Removes a folder of services, and what is empty then above it. The folder above all of them lies where everybody may
+/// make one: only below one that is ours everything is.
+pub(super) fn remove_below(top: &Path, folder: &Path) -> io::Result<()> {
+    let gone = |done: io::Result<()>| match done {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    };
+    let there = match fs::symlink_metadata(top) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        there => there?,
+    };
+    if !there.is_dir() || there.uid() != rustix::process::geteuid().as_raw() {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("`{}` is somebody else's", top.display())));
+    }
+    let below = folder.strip_prefix(top).map_err(|_| io::ErrorKind::InvalidInput)?;
+    if below.as_os_str().is_empty() || !below.components().all(|part| matches!(part, Component::Normal(_))) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    gone(fs::remove_dir_all(folder))?;
+    // others' stay: a folder that is not empty is not removed
+    for above in folder.ancestors().skip(1).take_while(|above| above.starts_with(top)) {
+        if fs::remove_dir(above).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
 pub(super) fn make_parent(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), fs::create_dir_all)
 }
@@ -151,6 +179,26 @@ fn private(folder: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_is_below_goes_and_what_is_empty_then() {
+        let home = tempfile::TempDir::new().unwrap();
+        let top = home.path().join("top");
+        let [one, two] = ["data/one", "data/two"].map(|name| top.join(name));
+        for folder in [&one, &two] {
+            fs::create_dir_all(folder.join("db")).unwrap();
+        }
+        for outside in [&top, home.path(), &top.join("data/../../x")] {
+            assert!(remove_below(&top, outside).is_err(), "{}", outside.display());
+        }
+        remove_below(&top, &one).unwrap();
+        assert!(!one.exists() && two.exists());
+        remove_below(&top, &two).unwrap();
+        assert!(!top.exists());
+        remove_below(&top, &two).unwrap();
+        std::os::unix::fs::symlink("/tmp", &top).unwrap();
+        assert!(remove_below(&top, &two).is_err(), "a link may lead anywhere");
+    }
 
     fn place(home: &Path) -> Place {
         Place::new(home, None, "0123456789abcdef", Path::new("/no/shim")).unwrap()

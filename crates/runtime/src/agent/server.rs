@@ -1,7 +1,7 @@
 //! The serving: one task reads frames, one writes them, each call and each channel is a task of its own.
 
 use super::channels::{Outlet, carry};
-use super::place::Place;
+use super::place::{Place, remove_below};
 use crate::contract::{Found, Handle, Runtime};
 use crate::process::ProcessRuntime;
 use crate::remote::wire::{
@@ -10,6 +10,7 @@ use crate::remote::wire::{
 use muster_spec::{InstanceSpec, RunId, RuntimeKind};
 use std::collections::HashMap;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader, BufWriter};
@@ -153,10 +154,11 @@ async fn answer(runtime: &Arc<ProcessRuntime>, place: &Arc<Place>, ask: Ask) -> 
             runtime.retain(&environment, &instance, keep as usize)?;
             Ok(Answer::Done)
         }
-        Ask::Leave { environment } => {
+        Ask::Leave { environment, top, run } => {
             runtime.leave(&environment).await?;
-            Ok(Answer::Done)
+            remove(top, run).await
         }
+        Ask::Remove { top, folder } => remove(top, folder).await,
         Ask::Secrets { run, secrets } => {
             runtime.remember_secrets(&run, &secrets);
             Ok(Answer::Done)
@@ -176,6 +178,13 @@ async fn answer(runtime: &Arc<ProcessRuntime>, place: &Arc<Place>, ask: Ask) -> 
             compared.await.unwrap_or_else(|error| Err(Failure::Unavailable(error.to_string())))
         }
     }
+}
+
+async fn remove(top: PathBuf, folder: PathBuf) -> Result<Answer, Failure> {
+    let told = format!("could not remove `{}`", folder.display());
+    let removed = tokio::task::spawn_blocking(move || remove_below(&top, &folder)).await;
+    let removed = removed.map_err(io::Error::other).flatten();
+    removed.map(|()| Answer::Done).map_err(|error| Failure::io(told, &error))
 }
 
 async fn start(

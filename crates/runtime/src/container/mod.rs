@@ -207,8 +207,8 @@ impl Runtime for ContainerRuntime {
         self.driver.leave(environment).boxed()
     }
 
-    fn remove_data<'a>(&'a self, environment: &'a EnvironmentId) -> BoxFuture<'a, Result<(), RuntimeError>> {
-        self.driver.remove_data(environment).boxed()
+    fn remove_data<'a>(&'a self, environment: &'a EnvironmentId) -> BoxFuture<'a, Result<Vec<String>, RuntimeError>> {
+        async move { self.driver.remove_data(environment).await.map(|()| Vec::new()) }.boxed()
     }
 
     fn answers(&self) -> BoxFuture<'_, Result<(), RuntimeError>> {

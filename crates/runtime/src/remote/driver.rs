@@ -2,6 +2,7 @@
 
 use super::RemoteConfig;
 use super::binaries::Kinds;
+use super::folders;
 use super::host::Host;
 use super::mux::Mux;
 use super::record::{Placed, owner};
@@ -12,7 +13,7 @@ use super::wire::{Answer, Ask, Failure, WireFound};
 use crate::contract::{Found, FoundRun, Handle, RuntimeError};
 use crate::process::{self, Layout};
 use crate::progress::{Phase, settled};
-use muster_spec::{EnvironmentId, RunId, RuntimeKind};
+use muster_spec::{EnvironmentId, InstanceSpec, RunId, RuntimeKind};
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,7 +36,7 @@ pub(super) struct Driver {
 
 impl Driver {
     pub(super) fn new(config: RemoteConfig) -> Self {
-        let layout = Layout::new(&config.state_dir, &config.runtime_dir);
+        let layout = Layout::new(&config.state_dir, config.masters.folder());
         let kinds = Arc::new(Kinds::new(config.binaries.clone()));
         Self { layout, config, kinds, hosts: Mutex::default(), runs: Mutex::default() }
     }
@@ -60,8 +61,9 @@ impl Driver {
         if let Some(host) = hosts.get(name) {
             return Ok(Arc::clone(host));
         }
-        let ssh = Ssh::new(self.config.ssh.clone(), name, &self.config.runtime_dir);
-        let host = Host::new(name, ssh, Arc::clone(&self.kinds), owner);
+        let masters = self.config.masters.clone();
+        let ssh = Ssh::new(self.config.ssh.clone(), name, masters.folder());
+        let host = Host::new(name, ssh, masters, Arc::clone(&self.kinds), owner);
         hosts.insert(name.to_owned(), Arc::clone(&host));
         Ok(host)
     }
@@ -260,6 +262,45 @@ impl Driver {
             }
             Ok(()) | Err(_) => Ok(()),
         }
+    }
+
+    /// What a host is told when an environment has no run there any more.
+    pub(super) fn leaving(&self, environment: &EnvironmentId) -> Ask {
+        let folders = &self.config.folders;
+        Ask::Leave { environment: environment.clone(), top: folders.top().to_owned(), run: folders.run(environment) }
+    }
+
+    /// A run that makes folders for data on its host is about to be started.
+    pub(super) fn note_data(&self, id: &RunId, host: &str, spec: &InstanceSpec) -> io::Result<()> {
+        match self.config.folders.makes_data(&id.environment, spec) {
+            true => folders::note(&self.layout, &id.environment, host),
+            false => Ok(()),
+        }
+    }
+
+    /// Removes an environment's data from all hosts that have some. What one host keeps us from holds up no other.
+    pub(super) async fn remove_data(&self, environment: &EnvironmentId) -> Result<Vec<String>, RuntimeError> {
+        let failed = |source| RuntimeError::Io { context: "could not note which hosts have data".to_owned(), source };
+        let mut left = folders::hosts(&self.layout, environment).map_err(failed)?;
+        let (mut removed, mut trouble) = (Vec::new(), None);
+        for name in left.clone() {
+            let host = self.host(&name)?;
+            let (top, folder) = (self.config.folders.top().to_owned(), self.config.folders.data(environment));
+            let asked = async {
+                let mux = host.mux().await?;
+                answered(&mux, Ask::Remove { top, folder }).await?.map_err(Failure::into_error)
+            };
+            match asked.await {
+                Ok(_done) => {
+                    left.remove(&name);
+                    removed.push(name);
+                }
+                Err(error) => drop(trouble.get_or_insert(error)),
+            }
+            host.release().await;
+        }
+        folders::keep(&self.layout, environment, &left).map_err(failed)?;
+        trouble.map_or(Ok(removed), Err)
     }
 
     /// Tells a host, without waiting, where its link is there or comes.

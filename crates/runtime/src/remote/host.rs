@@ -7,6 +7,7 @@
 //! ```
 
 use super::binaries::Kinds;
+use super::masters::Masters;
 use super::mux::Mux;
 use super::ssh::Ssh;
 use super::trouble::Trouble;
@@ -31,6 +32,8 @@ const LASTING_PAUSE: Duration = Duration::from_secs(30);
 /// Whoever asks waits this long for the first connection, uploads aside.
 const FIRST_LINK: Duration = Duration::from_secs(45);
 
+/// Between two attempts to open a tunnel over a link that is there.
+const REOPEN: Duration = Duration::from_secs(1);
 /// A link that nobody uses is gone within this time.
 const LET_GO: Duration = Duration::from_secs(5);
 
@@ -74,7 +77,7 @@ pub(super) struct Host {
 
 impl Host {
     /// Makes a host and the task that keeps its link when somebody wants it.
-    pub(super) fn new(name: &str, ssh: Ssh, kinds: Arc<Kinds>, owner: String) -> Arc<Self> {
+    pub(super) fn new(name: &str, ssh: Ssh, masters: Masters, kinds: Arc<Kinds>, owner: String) -> Arc<Self> {
         let host = Arc::new(Self {
             name: name.to_owned(),
             ssh,
@@ -93,6 +96,7 @@ impl Host {
             wanted: host.wanted.subscribe(),
             now: Arc::clone(&host.now),
             ssh: host.ssh.clone(),
+            masters,
         };
         tokio::spawn(keeper.keep());
         host
@@ -211,9 +215,9 @@ impl Host {
         self.environments().remove(environment)
     }
 
-    /// Lets the link go unless somebody uses it, and waits until it is gone.
+    /// Lets the link go unless something of ours is there, and waits until it is gone.
     pub(super) async fn release(&self) {
-        if !self.users().is_empty() || !*self.wanted.borrow() {
+        if !self.users().is_empty() || !self.environments().is_empty() || !*self.wanted.borrow() {
             tracing::debug!(host = self.name, runs = ?self.users(), "the link is kept");
             return;
         }
@@ -268,6 +272,7 @@ struct Keeper {
     wanted: watch::Receiver<bool>,
     now: Arc<Notify>,
     ssh: Ssh,
+    masters: Masters,
 }
 
 /// What ended a wait.
@@ -282,12 +287,15 @@ enum Woken {
 
 impl Keeper {
     async fn keep(mut self) {
-        let mut failures = 0;
+        let (mut failures, mut claimed) = (0, false);
         loop {
             if self.wanted.wait_for(|wanted| *wanted).await.is_err() {
                 return;
             }
-            let Some(host) = self.host.upgrade() else { return };
+            if !claimed {
+                claimed = self.masters.claim(self.ssh.control_path()).await;
+            }
+            let Some(host) = self.host.upgrade().filter(|_| claimed) else { return };
             if matches!(host.standing.borrow().link, Link::Idle) {
                 host.set(Link::Connecting);
             }
@@ -316,8 +324,8 @@ impl Keeper {
             match woken {
                 Woken::Due => {}
                 Woken::LetGo => {
-                    failures = 0;
-                    self.ssh.end_master().await;
+                    (failures, claimed) = (0, false);
+                    self.masters.release(self.ssh.control_path()).await;
                     if let Some(host) = self.host.upgrade() {
                         host.set(Link::Idle);
                     }
@@ -331,7 +339,7 @@ impl Keeper {
     async fn carry(&mut self, host: Arc<Host>, mux: Arc<Mux>, mut child: Child) -> Woken {
         host.set(Link::Up(Arc::clone(&mux)));
         host.remove_leftovers(&mux).await;
-        let name = host.name.clone();
+        let (name, shut) = (host.name.clone(), host.tunnels.shut());
         // whoever is the last to use it ends it
         drop(host);
         let over = tokio::select! {
@@ -339,6 +347,7 @@ impl Keeper {
             let_go = self.wanted.wait_for(|wanted| !*wanted) => {
                 Err(if let_go.is_ok() { Woken::LetGo } else { Woken::Gone })
             }
+            () = reopen(&self.host, &self.ssh, shut) => Err(Woken::Gone),
         };
         mux.close("nothing of ours is there any more");
         // the session, and with it the agent; a dead one is not waited for
@@ -364,6 +373,18 @@ impl Keeper {
             let_go = self.wanted.wait_for(|wanted| !*wanted) => {
                 if let_go.is_ok() { Woken::LetGo } else { Woken::Gone }
             }
+        }
+    }
+}
+
+/// Opens what is shut, until the host is gone.
+async fn reopen(host: &Weak<Host>, ssh: &Ssh, mut shut: watch::Receiver<usize>) {
+    while shut.wait_for(|count| *count > 0).await.is_ok() {
+        sleep(REOPEN).await;
+        let Some(host) = host.upgrade() else { return };
+        match host.tunnels.retry(ssh).await {
+            Ok(()) => tracing::info!(host = host.name, "all tunnels are open again"),
+            Err(trouble) => tracing::debug!(host = host.name, %trouble, "a tunnel is shut still"),
         }
     }
 }

@@ -16,7 +16,10 @@
 
 mod binaries;
 mod driver;
+mod folders;
 mod host;
+mod master;
+mod masters;
 mod mux;
 mod record;
 mod run;
@@ -30,6 +33,8 @@ mod upload;
 pub(crate) mod wire;
 
 pub use binaries::{Binary, HostBinaries};
+pub use folders::HostFolders;
+pub use masters::Masters;
 pub use ssh::SshOptions;
 
 use crate::contract::{
@@ -53,8 +58,11 @@ use wire::{Answer, Ask, OpenAsk};
 pub struct RemoteConfig {
     /// Run folders lie below it: `ENV/INSTANCE/RUN`.
     pub state_dir: PathBuf,
-    /// ssh's control sockets lie in it; at most 83 bytes long.
-    pub runtime_dir: PathBuf,
+    /// ssh's masters: their control sockets lie in a folder whose path is at most 83 bytes long. One value for all drivers
+    /// of a daemon.
+    pub masters: Masters,
+    /// Where folders of services lie on hosts.
+    pub folders: HostFolders,
     /// How ssh is run.
     pub ssh: SshOptions,
     /// What is brought to hosts, by kind of machine.
@@ -226,11 +234,12 @@ impl Runtime for RemoteRuntime {
 
     fn leave<'a>(&'a self, environment: &'a EnvironmentId) -> BoxFuture<'a, Result<(), RuntimeError>> {
         async move {
-            let hosts = self.driver.hosts().into_iter().filter(|host| host.left(environment));
-            for host in hosts {
-                if let Some(mux) = host.there() {
-                    let ask = Ask::Leave { environment: environment.clone() };
-                    // a host that is lost meanwhile keeps an empty folder for sockets
+            for host in self.driver.hosts() {
+                if host.left(environment)
+                    && let Some(mux) = host.there()
+                {
+                    let ask = self.driver.leaving(environment);
+                    // a host that is lost meanwhile keeps folders for sockets
                     let _ = driver::answered(&mux, ask).await;
                 }
                 host.release().await;
@@ -238,6 +247,10 @@ impl Runtime for RemoteRuntime {
             Ok(())
         }
         .boxed()
+    }
+
+    fn remove_data<'a>(&'a self, environment: &'a EnvironmentId) -> BoxFuture<'a, Result<Vec<String>, RuntimeError>> {
+        self.driver.remove_data(environment).boxed()
     }
 
     fn reroute<'a>(&'a self, handle: &'a Handle, tunnels: &'a [Tunnel]) -> BoxFuture<'a, Result<(), RuntimeError>> {

@@ -3,9 +3,10 @@
 //! The master is a process of its own that outlives the daemon, so that tunnels do; the next daemon finds it by its
 //! control socket. It never asks (`BatchMode`): whatever needs an answer is a [`Trouble`] that says what to run.
 //!
-//! A master has the lock of its control socket from its birth on, and as long as it lives: one whose daemon was killed
-//! while it logged in is waited for and used, and there are never two.
+//! A master has the lock of its control socket as long as it lives: one whose daemon was killed while it logged in is waited
+//! for and used, and there are never two. Who ends it when nobody needs it any more: [`super::masters`].
 
+use super::master;
 use super::trouble::Trouble;
 use muster_spec::{Tunnel, TunnelEnd};
 use std::collections::BTreeMap;
@@ -25,8 +26,6 @@ const CONNECT_SECONDS: u64 = 10;
 const LOGIN: Duration = Duration::from_secs(25);
 /// A master that lives answers its socket at once.
 const CONTROL: Duration = Duration::from_secs(10);
-/// A master that was told to ends within this time.
-const GONE: Duration = Duration::from_secs(4);
 /// Between two looks for the master's socket.
 const LOOK: Duration = Duration::from_millis(5);
 /// `sun_path` has 107 bytes (unix(7)); ssh binds beside it first, with 17 more.
@@ -76,15 +75,14 @@ impl Ssh {
     /// The control socket's name says host and how ssh is run, in as many letters as fit: who logs in with other keys has
     /// another master.
     pub(super) fn new(options: SshOptions, host: &str, runtime_dir: &Path) -> Self {
-        use sha2::Digest as _;
-        let digest = sha2::Sha256::digest(format!("{host}\0{options:?}"));
-        let room = LONGEST_CONTROL.saturating_sub(runtime_dir.as_os_str().len() + 2).clamp(5, NAME);
-        let name: String = digest
-            .iter()
-            .take(room)
-            .map(|byte| char::from(b"abcdefghijklmnopqrstuvwxyz234567"[usize::from(byte % 32)]))
-            .collect();
-        Self { options, host: host.to_owned(), control: runtime_dir.join(format!("s{name}")) }
+        let letters = LONGEST_CONTROL.saturating_sub(runtime_dir.as_os_str().len() + 2).clamp(5, NAME);
+        let control = master::control(runtime_dir, &format!("{host}\0{options:?}"), letters);
+        Self { options, host: host.to_owned(), control }
+    }
+
+    /// Where its master listens.
+    pub(super) fn control_path(&self) -> &Path {
+        &self.control
     }
 
     /// The line that a person runs to try it.
@@ -158,22 +156,25 @@ impl Ssh {
             if self.has_master().await {
                 return Ok(false);
             }
-            if let Some(lock) = self.try_lock()? {
+            if let Some(lock) = master::try_lock(&self.control)? {
                 break lock;
             }
-            // another daemon's, or one whose daemon was killed: it logs in now
+            // one whose daemon was killed: it logs in now, or hangs
             if Instant::now() >= deadline {
+                master::end(&self.control).await;
                 return Err(self.late());
             }
             sleep(LOOK).await;
         };
+        master::note(&lock, &self.host)?;
         let _ = fs::remove_file(&self.control);
         let connect = format!("ConnectTimeout={CONNECT_SECONDS}");
         let mut command = self.command(&["-M", "-N", "-o", "ControlPersist=no", "-o", &connect]);
         command.args(["-o", "ServerAliveInterval=4", "-o", "ServerAliveCountMax=3", "-o", "ClearAllForwardings=yes"]);
         command.args(["-o", "PermitLocalCommand=no", "--"]).arg(&self.host);
-        // ssh closes what it inherits but these three; it says nothing on its output, where it keeps the lock
-        command.stdin(Stdio::null()).stdout(lock).stderr(Stdio::piped());
+        // Ssh closes what it inherits but these three, and its output when it has logged in. It never reads its input, which
+        // is where it keeps the lock.
+        command.stdin(lock).stdout(Stdio::null()).stderr(Stdio::piped());
         // of our session, but in a group of its own: it outlives us, and no signal for our group reaches it
         command.process_group(0).kill_on_drop(false);
         let child = self.spawn(&mut command)?;
@@ -219,41 +220,9 @@ impl Ssh {
         Trouble::passing(format!("logging in to host `{}` takes too long", self.host))
     }
 
-    /// The lock that a master has; none where somebody has it.
-    fn try_lock(&self) -> Result<Option<fs::File>, Trouble> {
-        use std::os::unix::fs::MetadataExt as _;
-        let path = self.control.with_extension("lock");
-        let locked = || -> io::Result<Option<fs::File>> {
-            let file = fs::File::create(&path)?;
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(fs::TryLockError::WouldBlock) => return Ok(None),
-                Err(fs::TryLockError::Error(error)) => return Err(error),
-            }
-            // removed between the two calls: whoever comes next locks another file of that name
-            let same =
-                fs::metadata(&path).is_ok_and(|there| file.metadata().is_ok_and(|ours| ours.ino() == there.ino()));
-            Ok(same.then_some(file))
-        };
-        locked().map_err(|error| Trouble::passing(format!("could not lock `{}`: {error}", path.display())))
-    }
-
     /// Ends the master and with it everything that goes through it; comes back when it is gone.
     pub(super) async fn end_master(&self) {
-        let deadline = Instant::now() + GONE;
-        let lock = loop {
-            if self.control.exists() {
-                // one that does not answer ends by itself when its host does not
-                let _ = self.control(&["-O".into(), "exit".into()]).await;
-            }
-            match self.try_lock() {
-                Ok(None) if Instant::now() < deadline => sleep(LOOK).await,
-                locked => break locked,
-            }
-        };
-        let _ = fs::remove_file(&self.control);
-        let _ = fs::remove_file(self.control.with_extension("lock"));
-        drop(lock);
+        master::end(&self.control).await;
     }
 
     /// A command on the host through the master, for a shell of any kind; `script` has no single quotes. Never a

@@ -66,7 +66,9 @@ impl Start {
     }
 
     async fn run(&self, spec: &InstanceSpec) -> Result<Handle, Failed> {
-        self.run.placed.write(&self.run.folder).map_err(|error| {
+        let noted = self.run.placed.write(&self.run.folder);
+        let noted = noted.and_then(|()| self.driver.note_data(&self.run.id, &self.host.name, spec));
+        noted.map_err(|error| {
             Trouble::passing(format!("could not write to folder `{}`: {error}", self.run.folder.display()))
         })?;
         let mut mux = self.host.tried().await?;

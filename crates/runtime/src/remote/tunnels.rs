@@ -1,30 +1,57 @@
 //! The tunnels of one host and the runs that need them: opened with the first, closed with the last.
+//!
+//! One that cannot be opened while a link is there - the other end of a link that was cut may hold its port for a while -
+//! is *shut*, and tried again until it is open or nobody needs it.
 
 use super::ssh::Ssh;
 use super::trouble::Trouble;
 use muster_spec::{RunId, Tunnel};
-use std::collections::{BTreeMap, HashSet};
-use tokio::sync::Mutex;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use tokio::sync::{Mutex, watch};
 
 /// What is open, for whom.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Tunnels {
-    users: Mutex<BTreeMap<Tunnel, HashSet<RunId>>>,
+    table: Mutex<Table>,
+    /// How many are shut.
+    shut: watch::Sender<usize>,
+}
+
+type Users = BTreeMap<Tunnel, HashSet<RunId>>;
+
+#[derive(Debug, Default)]
+struct Table {
+    users: Users,
+    /// Of these, what is not open.
+    shut: BTreeSet<Tunnel>,
+}
+
+impl Default for Tunnels {
+    fn default() -> Self {
+        Self { table: Mutex::default(), shut: watch::Sender::new(0) }
+    }
 }
 
 impl Tunnels {
+    /// How many are to be open and are not.
+    pub(super) fn shut(&self) -> watch::Receiver<usize> {
+        self.shut.subscribe()
+    }
+
     /// Opens what a run needs and nobody had opened, and closes what it had beside that. An end that led elsewhere leads
     /// to the new place from now on, for whoever else uses it as well: there is one of each.
     pub(super) async fn open(&self, ssh: &Ssh, run: &RunId, tunnels: &[Tunnel]) -> Result<(), Trouble> {
-        let mut users = self.users.lock().await;
-        let unused = Self::unused(&mut users, run, tunnels);
-        let fresh: Vec<Tunnel> = tunnels.iter().filter(|tunnel| !users.contains_key(tunnel)).cloned().collect();
+        let mut table = self.table.lock().await;
+        let unused = Self::unused(&mut table.users, run, tunnels);
+        let closed = |tunnel: &&Tunnel| !table.users.contains_key(tunnel) || table.shut.contains(tunnel);
+        let fresh: Vec<Tunnel> = tunnels.iter().filter(closed).cloned().collect();
         let (mut moved, mut old) = (Vec::new(), unused);
         for tunnel in &fresh {
-            let same = |other: &&Tunnel| other.end == tunnel.end && other.listen == tunnel.listen;
-            let before: Vec<Tunnel> = users.keys().filter(same).cloned().collect();
+            let same = |other: &&Tunnel| *other != tunnel && other.end == tunnel.end && other.listen == tunnel.listen;
+            let before: Vec<Tunnel> = table.users.keys().filter(same).cloned().collect();
             for other in before {
-                moved.extend(users.remove(&other).unwrap_or_default().into_iter().map(|run| (tunnel.clone(), run)));
+                let users = table.users.remove(&other).unwrap_or_default();
+                moved.extend(users.into_iter().map(|run| (tunnel.clone(), run)));
                 old.push(other);
             }
         }
@@ -32,20 +59,28 @@ impl Tunnels {
             ssh.cancel(&old).await;
         }
         let opened = if fresh.is_empty() { Ok(()) } else { ssh.forward(&fresh).await };
-        // also what could not be opened: the next link tries again
+        // also what could not be opened: it is tried again
         for (tunnel, run) in moved {
-            users.entry(tunnel).or_default().insert(run);
+            table.users.entry(tunnel).or_default().insert(run);
         }
         if opened.is_ok() {
             for tunnel in tunnels {
-                users.entry(tunnel.clone()).or_default().insert(run.clone());
+                table.users.entry(tunnel.clone()).or_default().insert(run.clone());
             }
         }
+        for tunnel in fresh {
+            if opened.is_ok() {
+                table.shut.remove(&tunnel)
+            } else {
+                table.shut.insert(tunnel)
+            };
+        }
+        self.tell(&mut table);
         opened
     }
 
     /// Takes a run from all but these, and gives what nobody uses then.
-    fn unused(users: &mut BTreeMap<Tunnel, HashSet<RunId>>, run: &RunId, kept: &[Tunnel]) -> Vec<Tunnel> {
+    fn unused(users: &mut Users, run: &RunId, kept: &[Tunnel]) -> Vec<Tunnel> {
         let mut unused = Vec::new();
         users.retain(|tunnel, runs| {
             if !kept.contains(tunnel) && runs.remove(run) && runs.is_empty() {
@@ -56,37 +91,61 @@ impl Tunnels {
         unused
     }
 
-    /// Takes note that a run needs these, whether or not they are open: they are opened with the next link.
+    /// Takes note that a run needs these, whether or not they are open.
     pub(super) async fn note(&self, run: &RunId, tunnels: &[Tunnel]) {
-        let mut users = self.users.lock().await;
+        let mut table = self.table.lock().await;
         for tunnel in tunnels {
-            users.entry(tunnel.clone()).or_default().insert(run.clone());
+            if !table.users.contains_key(tunnel) {
+                table.shut.insert(tunnel.clone());
+            }
+            table.users.entry(tunnel.clone()).or_default().insert(run.clone());
         }
+        self.tell(&mut table);
     }
 
     /// Closes what nobody needs after this run.
     pub(super) async fn close(&self, ssh: &Ssh, run: &RunId) {
-        let mut users = self.users.lock().await;
-        let unused = Self::unused(&mut users, run, &[]);
+        let mut table = self.table.lock().await;
+        let unused = Self::unused(&mut table.users, run, &[]);
         if !unused.is_empty() {
             ssh.cancel(&unused).await;
         }
+        self.tell(&mut table);
     }
 
-    /// Opens all of them, after the connection they went through is gone.
+    /// A link is there again: over a fresh one all of them are opened anew.
     pub(super) async fn open_all(&self, ssh: &Ssh, fresh: bool) -> Result<(), Trouble> {
-        let users = self.users.lock().await;
-        if !fresh {
-            return Ok(());
+        let mut table = self.table.lock().await;
+        if fresh {
+            table.shut = table.users.keys().cloned().collect();
         }
+        self.open_shut(ssh, &mut table).await
+    }
+
+    /// Tries once more to open what is shut.
+    pub(super) async fn retry(&self, ssh: &Ssh) -> Result<(), Trouble> {
+        let mut table = self.table.lock().await;
+        self.open_shut(ssh, &mut table).await
+    }
+
+    async fn open_shut(&self, ssh: &Ssh, table: &mut Table) -> Result<(), Trouble> {
         // one by one: a port that was taken meanwhile keeps no other tunnel closed
         let mut trouble = Ok(());
-        for tunnel in users.keys() {
-            if let Err(error) = ssh.forward(std::slice::from_ref(tunnel)).await {
-                trouble = Err(error);
+        for tunnel in table.shut.clone() {
+            match ssh.forward(std::slice::from_ref(&tunnel)).await {
+                Ok(()) => drop(table.shut.remove(&tunnel)),
+                Err(error) => trouble = Err(error),
             }
         }
+        self.tell(table);
         trouble
+    }
+
+    fn tell(&self, table: &mut Table) {
+        let Table { users, shut } = table;
+        shut.retain(|tunnel| users.contains_key(tunnel));
+        let count = shut.len();
+        self.shut.send_if_modified(|known| std::mem::replace(known, count) != count);
     }
 }
 

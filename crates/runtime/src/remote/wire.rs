@@ -110,8 +110,16 @@ pub(crate) enum Ask {
         instance: InstanceId,
         keep: u32,
     },
+    /// With the folder for what its services had only while they ran.
     Leave {
         environment: EnvironmentId,
+        top: PathBuf,
+        run: PathBuf,
+    },
+    /// A folder of services, below one that is ours.
+    Remove {
+        top: PathBuf,
+        folder: PathBuf,
     },
     Secrets {
         run: RunId,

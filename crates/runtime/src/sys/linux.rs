@@ -132,6 +132,31 @@ pub(crate) fn signal_pidfd(pidfd: &OwnedFd, signal: i32) -> io::Result<()> {
     Ok(rustix::process::pidfd_send_signal(pidfd, signal)?)
 }
 
+/// Signals every process of this user whose command line has all of these words; says how many those were.
+pub(crate) fn signal_programs(words: &[Vec<u8>], signal: i32) -> usize {
+    use std::os::unix::fs::MetadataExt as _;
+    let ours = rustix::process::geteuid().as_raw();
+    let has_words = |pid: u32| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        words.iter().all(|word| line.split(|byte| *byte == 0).any(|found| found == word))
+    };
+    let mut count = 0;
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        if !entry.metadata().is_ok_and(|metadata| metadata.uid() == ours) || !has_words(pid) {
+            continue;
+        }
+        // the one that is pinned is the one that is looked at: the number may be another's since
+        if let Ok(pinned) = open_pidfd(pid)
+            && has_words(pid)
+            && signal_pidfd(&pinned, signal).is_ok()
+        {
+            count += 1;
+        }
+    }
+    count
+}
+
 /// Takes the status of a child that ended; nothing happens where it is not our child or lives.
 pub(crate) fn reap(pidfd: &OwnedFd) {
     // an error says that it is somebody else's child: then somebody else reaps it

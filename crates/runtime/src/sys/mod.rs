@@ -13,7 +13,7 @@ pub use linux::become_subreaper;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
     FirstToEnd, ProcessUse, descendants, end_orphans, ended, has_ended, is_root, lock_folder, open_pidfd, process_use,
-    reap, signal_pidfd, tracer,
+    reap, signal_pidfd, signal_programs, tracer,
 };
 #[cfg(target_os = "linux")]
 pub use memory::release_memory;

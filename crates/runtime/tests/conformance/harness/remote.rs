@@ -3,7 +3,7 @@
 use crate::harness::process::{HELPER, agent, argv, shim};
 use futures::future::{BoxFuture, FutureExt as _};
 use muster_runtime::conformance::{Harness, Miss, Program, Verdict};
-use muster_runtime::{Binary, HostBinaries, RemoteConfig, RemoteRuntime, Runtime, SshOptions};
+use muster_runtime::{Binary, HostBinaries, HostFolders, Masters, RemoteConfig, RemoteRuntime, Runtime, SshOptions};
 use muster_shim::{META_FILE, Meta};
 use muster_spec::{EnvironmentId, InstanceSpec, RemoteRun, ResolvedCommand, RunId, SecretText};
 use muster_testkit::host::Host;
@@ -57,7 +57,8 @@ pub(crate) fn runtime(home: &Path, host: &Host) -> RemoteRuntime {
     fs::create_dir_all(home.join("run")).expect("the surroundings of the test");
     RemoteRuntime::new(RemoteConfig {
         state_dir: home.join("state"),
-        runtime_dir: home.join("run"),
+        folders: HostFolders::new("/var/tmp/muster-conformance".into()),
+        masters: Masters::new(&home.join("state"), &home.join("run")),
         ssh: SshOptions { config: Some(host.config()), ..SshOptions::default() },
         binaries: vec![HostBinaries { machine, agent, shim }],
     })
