@@ -161,7 +161,7 @@ impl Pass<'_, '_, '_> {
 
     fn unset(&mut self, name: &str, message: &str, span: Span) {
         let text = if message.is_empty() { "not set".to_owned() } else { message.to_owned() };
-        let near = nearest(name, self.values.names()).map(str::to_owned);
+        let near = nearest(name, self.values.names().filter(|known| *known != name)).map(str::to_owned);
         let item = self.reader.report.error(Code::Unset, span, format!("`{name}`: {text}"));
         item.help(match near {
             Some(near) => format!("did you mean `{near}`? else set it, or write `${{{name}:-default}}`"),

@@ -45,6 +45,24 @@ fn a_plain_service_is_a_container_with_ports_of_this_machine() {
 }
 
 #[test]
+fn of_a_range_each_copy_has_a_port_that_nobody_else_asks_for() {
+    let found = imported(
+        "services:
+           a: {image: x, scale: 3, ports: ['8000-8004:80']}
+           b: {image: x, ports: ['8000-8004:80']}
+           c: {image: x, ports: ['8000:80', '8000-8003:81']}",
+    );
+    let of = |service: &str, port: &str| {
+        let port = &found.document["services"][service]["ports"][port];
+        (port["at"].clone(), port["stride"].clone())
+    };
+    assert_eq!(of("a", "p80"), (json!(8001), json!(1)));
+    assert_eq!(of("b", "p80"), (json!(8004), Value::Null));
+    assert_eq!((of("c", "p80").0, of("c", "p81").0), (json!(8000), json!("auto")));
+    assert_eq!(fields(&found), ["services.a.ports.80", "services.b.ports.80", "services.c.ports.81"]);
+}
+
+#[test]
 fn dependencies_are_needs_and_what_must_finish_is_a_job() {
     let found = imported(
         "services:
