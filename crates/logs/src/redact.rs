@@ -31,6 +31,21 @@ impl Redactor {
         !self.held.is_empty()
     }
 
+    /// How many bytes are held back.
+    pub fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// How many of the bytes held back belong to a secret that is complete: what [`Redactor::cover`] takes.
+    pub fn covered(&self) -> usize {
+        self.covered
+    }
+
+    /// Tells a new redactor, which goes on where another one was, that the next bytes belong to a secret.
+    pub fn cover(&mut self, bytes: usize) {
+        self.covered = bytes;
+    }
+
     /// Takes the stream's next bytes and appends what can go out to `out`.
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         let mut joined = std::mem::take(&mut self.held);

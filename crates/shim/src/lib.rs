@@ -16,9 +16,11 @@
 //! ([`Meta`], [`ExitRecord`], the log); what a daemon finds after its own death it reads there.
 //!
 //! If the shim itself is killed, its child gets SIGKILL from the kernel, the daemon ends the rest
-//! ([`end_leftovers`]) and keeps the last bytes with the duplicates of the pipes it was given ([`salvage`]).
+//! ([`end_leftovers`]) and keeps the last bytes with the duplicates of the pipes it was given ([`salvage`]): what the shim
+//! had on its way to the log is among them, because it takes nothing out of its pipes before that is in the log.
 
 mod client;
+mod hold;
 mod launch;
 mod protocol;
 mod record;
@@ -33,7 +35,7 @@ pub use protocol::{
     AttachRole, ExitCause, Exited, Message, Phase, Refusal, Request, Status, Step, Usage, VERSION, Version,
 };
 pub use record::{EXIT_FILE, ExitRecord, META_FILE, Meta, RecordError};
-pub use salvage::{Salvage, SalvageError, salvage};
+pub use salvage::{Pipes, Salvage, SalvageError, salvage};
 pub use sys::{
     ForkServer, Spawned, boot_id, end_leftovers, is_alive, kill_marked, kill_tree, monotonic_ns, proc_start_time,
     realtime_ns, recv_with_fds, send_with_fds,

@@ -5,7 +5,7 @@ use super::connection::Connection;
 use super::records::{exit_record, handle_of};
 use crate::contract::{Found, Handle};
 use crate::sys;
-use muster_shim::{ExitCause, Message, Meta, Request, Status, VERSION};
+use muster_shim::{ExitCause, Message, Meta, Pipes, Request, Status, VERSION};
 use muster_spec::RunId;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -110,7 +110,7 @@ async fn unseen_death(run: &RunId, folder: &Path) -> Found {
     let remains = Remains {
         run: run.to_string(),
         folder: folder.to_owned(),
-        pipes: Vec::new(),
+        pipes: Pipes::default(),
         secrets: Vec::new(),
         cause: ExitCause::Unknown,
     };

@@ -3,10 +3,8 @@
 use super::records::exit_record;
 use crate::contract::ExitRecord;
 use crate::sys;
-use muster_logs::Stream;
-use muster_shim::{ExitCause, Meta, Salvage, end_leftovers, kill_marked, salvage};
+use muster_shim::{ExitCause, Meta, Pipes, Salvage, end_leftovers, kill_marked, salvage};
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -19,8 +17,8 @@ const ORPHAN_PATIENCE: Duration = Duration::from_millis(100);
 pub(super) struct Remains {
     pub(super) run: String,
     pub(super) folder: PathBuf,
-    /// Duplicates of the reading ends of its pipes.
-    pub(super) pipes: Vec<(Stream, OwnedFd)>,
+    /// What keeps its last bytes.
+    pub(super) pipes: Pipes,
     pub(super) secrets: Vec<Vec<u8>>,
     pub(super) cause: ExitCause,
 }
@@ -50,7 +48,7 @@ pub(super) fn bury(remains: Remains) -> io::Result<ExitRecord> {
     }
     let keep = meta.map_or(muster_logs::DEFAULT_KEEP, |meta| meta.log_keep);
     let record =
-        salvage(Salvage { folder: &folder, fds: pipes, secrets: &secrets, keep, cause }).map_err(io::Error::other)?;
+        salvage(Salvage { folder: &folder, pipes, secrets: &secrets, keep, cause }).map_err(io::Error::other)?;
     drop(lock);
     Ok(exit_record(&record))
 }

@@ -258,7 +258,7 @@ impl Driver {
         let remains = Remains {
             run: run.to_string(),
             folder: self.layout.run(run),
-            pipes: Vec::new(),
+            pipes: muster_shim::Pipes::default(),
             secrets: Vec::new(),
             cause: ExitCause::Unknown,
         };

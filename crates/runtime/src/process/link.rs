@@ -9,8 +9,7 @@ use super::run::{Ask, Phase, Run};
 use super::spawner::Spawn;
 use crate::contract::{Capability, ExitRecord, RuntimeError};
 use crate::sys;
-use muster_logs::Stream;
-use muster_shim::{ExitCause, Exited, Message, Refusal, Request, Status, Step};
+use muster_shim::{ExitCause, Exited, Message, Pipes, Refusal, Request, Status, Step};
 use muster_spec::RuntimeKind;
 use std::collections::HashMap;
 use std::io;
@@ -34,7 +33,7 @@ pub(super) struct Link {
     pidfd: OwnedFd,
     asks: mpsc::Receiver<Ask>,
     waiting: HashMap<u32, Reply>,
-    pipes: Vec<(Stream, OwnedFd)>,
+    pipes: Pipes,
     exited: Option<Exited>,
     backlog: Vec<Message>,
 }
@@ -66,7 +65,7 @@ impl Link {
             Ok(connection) => connection,
             Err(error) => return (None, Started::No(Failure::transient(format!("could not use a socket: {error}")))),
         };
-        let (waiting, pipes, backlog) = (HashMap::new(), Vec::new(), Vec::new());
+        let (waiting, pipes, backlog) = (HashMap::new(), Pipes::default(), Vec::new());
         let mut link = Self { run, connection, pidfd: shim.pidfd, asks, waiting, pipes, exited: None, backlog };
         let outcome = link.outcome(&rest, &attempt).await;
         match outcome {
@@ -91,8 +90,16 @@ impl Link {
     /// Takes a supervisor that was found.
     pub(super) async fn adopted(run: Arc<Run>, asks: mpsc::Receiver<Ask>, alive: Alive) -> Self {
         let Alive { connection, pidfd, handle, status, backlog, .. } = alive;
-        let mut link =
-            Self { run, connection, pidfd, asks, waiting: HashMap::new(), pipes: Vec::new(), exited: None, backlog };
+        let mut link = Self {
+            run,
+            connection,
+            pidfd,
+            asks,
+            waiting: HashMap::new(),
+            pipes: Pipes::default(),
+            exited: None,
+            backlog,
+        };
         link.take_status(&status);
         link.run.set_phase(Phase::Running(handle));
         if let Err(error) = link.ask_for_pipes().await {
@@ -144,7 +151,7 @@ impl Link {
                 }
             }
         }
-        self.pipes.clear();
+        drop(std::mem::take(&mut self.pipes));
         self.reap().await;
     }
 
@@ -193,7 +200,7 @@ impl Link {
             }
             Message::Status { status, .. } => self.take_status(&status),
             Message::Fds { streams, .. } => {
-                self.pipes = streams.into_iter().zip(self.connection.take_fds()).collect();
+                self.pipes = Pipes::of(streams, self.connection.take_fds());
             }
             Message::LogGrew { offset } => self.run.progress.send_modify(|now| now.log_end = offset.max(now.log_end)),
             Message::Notify { text } => self.run.progress.send_modify(|now| now.note(text)),

@@ -50,7 +50,7 @@ pub enum Request {
         /// At most this many bytes.
         max_bytes: u32,
     },
-    /// Duplicates of the reading ends of the service's output; answered by [`Message::Fds`](super::Message::Fds).
+    /// Duplicates of the reading ends of the service's output and of the holds; answered by [`Message::Fds`](super::Message::Fds).
     GiveFds {
         /// Repeated in the answer.
         seq: u32,

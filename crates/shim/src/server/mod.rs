@@ -10,6 +10,7 @@
 
 mod connection;
 mod exec;
+mod hold;
 mod life;
 mod notify;
 mod output;

@@ -151,8 +151,10 @@ impl Shim {
         }
         let sources = &self.outputs.sources;
         let streams: Vec<Stream> = sources.iter().map(|source| source.stream).collect();
-        let fds: Vec<BorrowedFd<'_>> = sources.iter().map(|source| source.file.as_fd()).collect();
-        let answer = Message::Fds { seq, streams }.to_bytes();
+        let holds = self.outputs.holds.ends();
+        let count = u8::try_from(holds.len()).unwrap_or(0);
+        let fds: Vec<BorrowedFd<'_>> = sources.iter().map(|source| source.file.as_fd()).chain(holds).collect();
+        let answer = Message::Fds { seq, streams, holds: count }.to_bytes();
         match sys::send_with_fds(self.connections[at].stream.as_fd(), &answer, &fds) {
             Ok(sent) if sent == answer.len() => {}
             // some thirty bytes go whole or not at all

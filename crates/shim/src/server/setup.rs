@@ -9,7 +9,7 @@ use crate::protocol::{Message, Phase, Step, VERSION};
 use crate::record::{META_FILE, Meta};
 use crate::sys;
 use crate::sys::child::{Failure, Plan, Streams, failed, start};
-use muster_logs::{Stream, Writer};
+use muster_logs::Stream;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
@@ -78,10 +78,12 @@ fn launch(folder: &Path, socket: &Path, mut spec: LaunchSpec) -> Result<Shim, Fa
         None => None,
     };
     let started = (sys::realtime_ns(), sys::monotonic_ns());
-    let writer = Writer::create(folder, spec.log_keep);
-    let mut outputs = Outputs::new(writer);
+    let mut outputs = Outputs::new(folder, spec.log_keep);
     add_marks(&mut spec);
     let pid = start_service(&spec, umask, &mut outputs)?;
+    if !matches!(spec.output, Output::Tty(_)) {
+        outputs.hold();
+    }
     // the secrets are in the redactors now, the environment is the service's
     spec.secrets = Vec::new();
     spec.env = Vec::new();

@@ -12,4 +12,4 @@ pub use linux::{
     realtime_ns, recv_with_fds, send_with_fds,
 };
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{child, descendants, os, serve, stat};
+pub(crate) use linux::{child, descendants, os, pipes, serve, stat};

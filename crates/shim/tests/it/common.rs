@@ -1,6 +1,6 @@
 //! A run of the real shim, for tests.
 
-use muster_logs::{Item, Reader};
+use muster_logs::{Item, Reader, Stream};
 use muster_shim::{Client, ExitRecord, ForkServer, LaunchSpec, Message, Request, Spawned, Status, VERSION};
 use std::ffi::OsString;
 use std::os::fd::AsFd as _;
@@ -172,6 +172,15 @@ pub(crate) fn alive(pid: u32) -> bool {
 }
 
 pub(crate) fn log_of(folder: &Path) -> Vec<u8> {
+    chunks(folder, |_| true)
+}
+
+/// What the log has of one stream.
+pub(crate) fn stream_of(folder: &Path, stream: Stream) -> Vec<u8> {
+    chunks(folder, |other| other == stream)
+}
+
+fn chunks(folder: &Path, wanted: impl Fn(Stream) -> bool) -> Vec<u8> {
     let mut reader = Reader::new(folder);
     let mut bytes = Vec::new();
     let mut cursor = 0;
@@ -182,7 +191,9 @@ pub(crate) fn log_of(folder: &Path) -> Vec<u8> {
         }
         cursor = batch.next;
         for item in batch.items {
-            if let Item::Chunk(chunk) = item {
+            if let Item::Chunk(chunk) = item
+                && wanted(chunk.stream)
+            {
                 bytes.extend(chunk.bytes);
             }
         }

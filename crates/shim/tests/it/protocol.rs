@@ -2,7 +2,7 @@
 
 use muster_shim::{
     AttachRole, ExecSpec, ExitCause, Exited, FrameBuffer, Identity, LaunchSpec, Limit, MAX_FRAME, Message, Output,
-    Phase, Refusal, Request, Resource, Status, Step, Target, TtySize, Usage, VERSION, WireError, split_frame,
+    Phase, Refusal, Request, Resource, Status, Step, Target, TtySize, Usage, VERSION, Version, WireError, split_frame,
 };
 use proptest::prelude::*;
 use std::time::Duration;
@@ -64,7 +64,7 @@ fn messages() -> Vec<Message> {
         Message::Refused { seq: 2, reason: Refusal::System, errno: 5 },
         Message::Status { seq: 3, status: Box::new(status) },
         Message::Tail { seq: 4, offset: 5, bytes: vec![6] },
-        Message::Fds { seq: 5, streams: muster_logs::Stream::ALL.to_vec() },
+        Message::Fds { seq: 5, streams: muster_logs::Stream::ALL.to_vec(), holds: 2 },
         Message::Started { pid: 6, start_time: 7 },
         Message::StartFailed { step: Step::Cwd, errno: 2 },
         Message::LogGrew { offset: 8 },
@@ -111,7 +111,8 @@ fn kinds_of_the_frozen_core_never_change() {
 
 #[test]
 fn the_frozen_core_has_these_bytes() {
-    assert_eq!(Request::Hello { version: VERSION }.to_bytes(), [5, 0, 0, 0, 1, 1, 0, 0, 0]);
+    let version = Version { major: 1, minor: 0 };
+    assert_eq!(Request::Hello { version }.to_bytes(), [5, 0, 0, 0, 1, 1, 0, 0, 0]);
     assert_eq!(Request::Status { seq: 7 }.to_bytes(), [5, 0, 0, 0, 3, 7, 0, 0, 0]);
     assert_eq!(Request::Stop { seq: 1, grace: None }.to_bytes(), [6, 0, 0, 0, 4, 1, 0, 0, 0, 0]);
     assert_eq!(Request::Kill { seq: 1 }.to_bytes(), [5, 0, 0, 0, 5, 1, 0, 0, 0]);

@@ -128,14 +128,15 @@ fn number(path: &str) -> Option<u64> {
     std::fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
-/// A user's pipes beyond the soft limit hold a page or two instead of 64 KiB (pipe(7)).
+/// A user's pipes beyond the soft limit hold a page or two instead of 64 KiB (pipe(7)). A service has two of these, and
+/// one of a page.
 fn pipes() -> Option<Finding> {
     let pages = number("/proc/sys/fs/pipe-user-pages-soft")?;
     if rustix::process::geteuid().is_root() || pages == 0 {
         return Some(Finding::good("pipes", "no limit for this user"));
     }
     let full = pages / 16;
-    let message = format!("{full} pipes of 64 KiB, that is {} services; further ones are smaller", full / 2);
+    let message = format!("{full} pipes of 64 KiB, that is {} services; further ones are smaller", pages / 33);
     if full >= 512 {
         return Some(Finding::good("pipes", message));
     }

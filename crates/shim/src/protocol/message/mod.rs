@@ -53,13 +53,15 @@ pub enum Message {
         /// The lines' bytes.
         bytes: Vec<u8>,
     },
-    /// Answers [`Request::GiveFds`](super::Request::GiveFds); the descriptors come with the frame's first byte, in this
-    /// order.
+    /// Answers [`Request::GiveFds`](super::Request::GiveFds); the descriptors come with the frame's first byte: first
+    /// the outputs', then the holds'.
     Fds {
         /// The request.
         seq: u32,
-        /// What each descriptor carries.
+        /// What each output's descriptor carries.
         streams: Vec<Stream>,
+        /// How many holds there are; a shim that does not say has none.
+        holds: u8,
     },
     /// The program was executed.
     Started {
@@ -162,9 +164,10 @@ impl Message {
                 out.u64(*offset);
                 out.bytes(bytes);
             }),
-            Self::Fds { seq, streams } => Put::frame(out, FDS, |out| {
+            Self::Fds { seq, streams, holds } => Put::frame(out, FDS, |out| {
                 out.u32(*seq);
                 out.list(streams, |out, stream| out.u8(stream.number()));
+                out.u8(*holds);
             }),
             Self::Started { pid, start_time } => Put::frame(out, STARTED, |out| {
                 out.u32(*pid);
@@ -218,7 +221,11 @@ impl Message {
             TAIL => {
                 Self::Tail { seq: from.u32("seq")?, offset: from.u64("offset")?, bytes: from.bytes("bytes")?.to_vec() }
             }
-            FDS => Self::Fds { seq: from.u32("seq")?, streams: from.list("streams", get_stream)? },
+            FDS => Self::Fds {
+                seq: from.u32("seq")?,
+                streams: from.list("streams", get_stream)?,
+                holds: from.u8("holds").unwrap_or(0),
+            },
             STARTED => Self::Started { pid: from.u32("pid")?, start_time: from.u64("start_time")? },
             START_FAILED => {
                 let (step, errno) = get_failure(from)?;

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 
-/// Most descriptors in one message: a run has two pipes at most.
+/// Most descriptors in one message: a run has two pipes and two holds at most.
 const MAX_FDS: usize = 4;
 const CONTROL_WORDS: usize = 8;
 

@@ -5,6 +5,7 @@ mod clock;
 mod fds;
 mod forks;
 pub(crate) mod os;
+pub(crate) mod pipes;
 mod process;
 mod spawn;
 mod title;
