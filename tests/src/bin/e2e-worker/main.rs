@@ -3,6 +3,7 @@
 //! `e2e-worker MARKS NAME MODE [ARGUMENTS]`: notes `start`, does what the mode says, and waits for TERM or INT, which it
 //! notes as `term` before it ends with 0. Another process of the same name that is alive is noted as `overlap`.
 
+mod far;
 mod flood;
 mod marks;
 mod modes;

@@ -62,6 +62,7 @@ pub(crate) fn run(mode: &str, arguments: &[String], marks: &Marks) -> Option<u8>
         "closes-stdout" => close_output(marks),
         "hogs-port" => listen(arguments, marks, Duration::ZERO),
         "peer" => peer::serve(word(arguments, 0), word(arguments, 1), marks),
+        "far-away" => return Some(crate::far::away(word(arguments, 0), millis(arguments, 1))),
         "ask" => return Some(peer::ask(word(arguments, 0), word(arguments, 1), marks)),
         "serve" => listen(arguments, marks, millis(arguments, 1)),
         "notify" => notify(millis(arguments, 0), marks),
