@@ -49,6 +49,7 @@ struct Source<K> {
     until: Option<u64>,
     splitter: LineSplitter,
     ready: VecDeque<Entry>,
+    ended: bool,
 }
 
 impl<K> Default for Merger<K> {
@@ -67,7 +68,15 @@ impl<K: Clone + PartialEq> Merger<K> {
             until,
             splitter: LineSplitter::default(),
             ready: VecDeque::new(),
+            ended: false,
         });
+    }
+
+    /// Nothing that comes later is waited for: what has no newline at the end of this log is a line in the order of time.
+    pub fn end(&mut self, key: &K) {
+        for source in self.sources.iter_mut().filter(|source| source.key == *key) {
+            source.ended = true;
+        }
     }
 
     /// Takes a log out; its open lines are given back.
@@ -113,11 +122,13 @@ impl<K> Source<K> {
         while self.ready.is_empty() {
             let room = self.until.map_or(READ_AHEAD as u64, |until| until.saturating_sub(self.cursor));
             if room == 0 {
+                self.close();
                 return Ok(());
             }
             let max = usize::try_from(room).unwrap_or(usize::MAX).min(READ_AHEAD);
             let batch = self.reader.read(self.cursor, max)?;
             if batch.next == self.cursor {
+                self.close();
                 return Ok(());
             }
             self.cursor = batch.next;
@@ -132,5 +143,12 @@ impl<K> Source<K> {
             }
         }
         Ok(())
+    }
+
+    /// There is no more for now.
+    fn close(&mut self) {
+        if self.ended {
+            self.ready.extend(self.splitter.flush().into_iter().map(Entry::Line));
+        }
     }
 }

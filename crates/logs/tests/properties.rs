@@ -254,6 +254,26 @@ fn logs_merge_by_time() {
 }
 
 #[test]
+fn what_an_ended_log_leaves_open_stands_where_it_was_written() {
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let mut merger = Merger::default();
+    for (run, folder) in [1_u64, 2].into_iter().zip(&folders) {
+        let mut writer = Writer::create(folder.path(), MIN_KEEP);
+        writer.append(Stream::Stdout, b"begun\n", run * 1_000);
+        writer.append(Stream::Stdout, b"prompt", run * 1_000 + 1);
+        merger.add(run, Reader::new(folder.path()), 0, None);
+    }
+    merger.end(&1);
+    let mut seen = Vec::new();
+    while let Some((run, entry)) = merger.next().unwrap() {
+        let Entry::Line(line) = entry else { panic!("a gap") };
+        seen.push(format!("{run} {}", line.text()));
+    }
+    assert_eq!(seen, ["1 begun", "1 prompt", "2 begun"]);
+    assert_eq!(merger.flush().len(), 1, "the other may go on");
+}
+
+#[test]
 fn search_keeps_the_newest_matches() {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = Writer::create(folder.path(), MIN_KEEP);

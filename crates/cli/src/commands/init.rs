@@ -21,10 +21,9 @@ impl Init {
     pub(crate) fn run(self, context: &Context) -> Outcome {
         let cwd = context.cwd()?;
         let found = found::look(context, &cwd)?;
-        for note in &found.notes {
-            context.note(note);
-        }
+        let tell = || found.notes.iter().for_each(|note| context.note(note));
         if found.services.is_empty() {
+            tell();
             let help = "write one service by hand: `services: { web: { process: { command: ./run } } }`";
             return Err(Failure::new(
                 "cli::nothing_found",
@@ -35,11 +34,13 @@ impl Init {
         }
         let yaml = muster_config::import::to_yaml(&found.document());
         if self.dry_run {
+            tell();
             context.print(&yaml)?;
             return Ok(exit::OK);
         }
         let path = cwd.join(muster_config::FILE_NAMES[0]);
         write_new(&path, &yaml)?;
+        tell();
         let services = crate::human::count(found.services.len(), "service");
         context.note(&format!("wrote {} with {services}; look it over, then `muster up`", path.display()));
         Ok(exit::OK)

@@ -5,7 +5,7 @@ use crate::documents::{ErrorDocument, LogLine, LogQuery};
 use crate::engine::{Engine, select};
 use crate::environment::Handle;
 use crate::paths::Paths;
-use crate::snapshot::alive;
+use crate::snapshot::{Snapshot, alive};
 use futures::stream::BoxStream;
 use muster_logs::{Entry, Line, LineEnd, LogError, Merger, Reader, Stream};
 use muster_spec::{EnvironmentId, InstanceId};
@@ -125,11 +125,7 @@ impl Tailing {
             return open.into_iter().filter_map(|(source, line)| self.line(&source, Entry::Line(line))).collect();
         }
         let now = self.handle.now();
-        let over = |source: &&Source| {
-            let info = now.instances.get(&source.instance);
-            info.is_none_or(|info| info.view.run > source.number || !alive(info.view.state)) && source.step.is_none()
-        };
-        let ended: Vec<Source> = self.known.iter().filter(over).cloned().collect();
+        let ended: Vec<Source> = self.known.iter().filter(|source| is_over(&now, source)).cloned().collect();
         let mut lines = Vec::new();
         for source in ended {
             let open = self.merger.remove(&source);
@@ -140,6 +136,7 @@ impl Tailing {
 
     /// Adds the runs that are new since the last look.
     fn discover(&mut self, first: bool) -> Result<(), LogError> {
+        let now = self.handle.now();
         for instance in self.instances.clone() {
             let mut sources = self.runs(&instance);
             if self.query.previous {
@@ -158,7 +155,10 @@ impl Tailing {
                 let until = self.query.until_ns.map(|until| reader.until(until)).transpose()?;
                 self.known.insert(source.clone());
                 if cursors.is_empty() || cursors.contains_key(&source) {
-                    self.merger.add(source, reader, cursor, until);
+                    self.merger.add(source.clone(), reader, cursor, until);
+                    if !self.query.follow || is_over(&now, &source) {
+                        self.merger.end(&source);
+                    }
                 }
             }
         }
@@ -232,16 +232,28 @@ impl Tailing {
     }
 }
 
+/// Whether a run writes no more. A step says nothing of its end.
+fn is_over(now: &Snapshot, source: &Source) -> bool {
+    let info = now.instances.get(&source.instance);
+    info.is_none_or(|info| info.view.run > source.number || !alive(info.view.state)) && source.step.is_none()
+}
+
 fn count_lines(reader: &mut Reader, mut cursor: u64) -> Result<usize, LogError> {
     let mut count = 0;
+    // what has no newline is a line as well, one of each stream
+    let mut open = Vec::new();
     loop {
         let batch = reader.read(cursor, 1 << 20)?;
         if batch.next == cursor {
-            return Ok(count);
+            return Ok(count + open.len());
         }
         for item in batch.items {
             if let muster_logs::Item::Chunk(chunk) = item {
                 count += chunk.bytes.iter().filter(|byte| **byte == b'\n').count();
+                open.retain(|stream| *stream != chunk.stream);
+                if !chunk.bytes.ends_with(b"\n") {
+                    open.push(chunk.stream);
+                }
             }
         }
         cursor = batch.next;
