@@ -2,6 +2,9 @@
 //!
 //! [`allocate`] is pure: what the stack asks for, what is taken, and a question whether a port is free come in; numbers
 //! come out. Explicit numbers are taken as they are, offsets lie in the environment's block, `auto` fills the block's rest.
+//!
+//! Every port has a number, whether its service is wanted or not: addresses that others are given must not change when it
+//! comes. It is *held*, against all other environments, only once its service was wanted; before that it is only *told*.
 
 use muster_spec::{PortAt, PortName, ServiceName, Stack};
 use serde::{Deserialize, Serialize};
@@ -49,6 +52,8 @@ pub(crate) struct Wanted {
     pub ends: BTreeSet<End>,
     /// Ports of this machine that containers ask for.
     pub reached: BTreeSet<(ServiceName, PortName)>,
+    /// Services whose ports are to be held; none: all.
+    pub holds: Option<BTreeSet<ServiceName>>,
 }
 
 /// An environment's ports.
@@ -60,6 +65,8 @@ pub(crate) struct PortTable {
     pub block: u16,
     /// The number of each.
     pub numbers: BTreeMap<PortKey, u16>,
+    /// Those whose number is only told: another environment may hold it.
+    pub told: BTreeSet<PortKey>,
     /// The number of each end of a tunnel.
     pub ends: BTreeMap<End, u16>,
     /// Ports of this machine that containers ask for.
@@ -77,6 +84,9 @@ pub(crate) struct Beside {
     twins: Vec<(PortKey, u16)>,
     reached: BTreeSet<(ServiceName, PortName)>,
     gateway: Option<IpAddr>,
+    /// Ports that the environment does not hold.
+    #[serde(default)]
+    told: Vec<(PortKey, u16)>,
 }
 
 impl PortTable {
@@ -89,7 +99,25 @@ impl PortTable {
     /// Each number once, with the port that holds it for the environment.
     pub(crate) fn held(&self) -> impl Iterator<Item = (&PortKey, u16)> {
         let mut seen = BTreeSet::new();
-        self.numbers.iter().filter(move |(_, number)| seen.insert(**number)).map(|(key, number)| (key, *number))
+        let own = self.numbers.iter().filter(|(key, _)| !self.told.contains(key));
+        own.filter(move |(_, number)| seen.insert(**number)).map(|(key, number)| (key, *number))
+    }
+
+    /// The same with the ports of some more services held.
+    ///
+    /// # Errors
+    /// One of them belongs to another environment.
+    pub(crate) fn holding(&self, more: &BTreeSet<&ServiceName>, reserved: &Reserved) -> Result<Self, PortError> {
+        let mut table = self.clone();
+        table.told.retain(|(service, ..)| !more.contains(service));
+        for key in self.told.difference(&table.told) {
+            let number = self.numbers.get(key).copied().unwrap_or_default();
+            if let Some(owner) = reserved.owner(number) {
+                let (service, name) = (key.0.clone(), key.2.clone());
+                return Err(PortError::Taken { number, service, name, owner: owner.clone() });
+            }
+        }
+        Ok(table)
     }
 
     /// What of it is no service's port, or has its number only beside another one.
@@ -97,15 +125,18 @@ impl PortTable {
     pub(crate) fn beside(&self) -> Beside {
         let ends = self.ends.iter().map(|(end, number)| (end.clone(), *number)).collect();
         let holders: BTreeSet<&PortKey> = self.held().map(|(key, _)| key).collect();
-        let twins = self.numbers.iter().filter(|(key, _)| !holders.contains(key));
-        let twins = twins.map(|(key, number)| (key.clone(), *number)).collect();
-        Beside { ends, twins, reached: self.reached.clone(), gateway: self.gateway }
+        let others = self.numbers.iter().filter(|(key, _)| !holders.contains(key));
+        let others = others.map(|(key, number)| (key.clone(), *number));
+        let (told, twins) = others.partition(|(key, _)| self.told.contains(key));
+        Beside { ends, twins, reached: self.reached.clone(), gateway: self.gateway, told }
     }
 
     /// Takes that back.
     pub(crate) fn put_beside(&mut self, beside: Beside) {
         self.ends = beside.ends.into_iter().collect();
         self.numbers.extend(beside.twins);
+        self.told = beside.told.iter().map(|(key, _)| key.clone()).collect();
+        self.numbers.extend(beside.told);
         (self.reached, self.gateway) = (beside.reached, beside.gateway);
     }
 }
@@ -232,7 +263,7 @@ pub(crate) fn allocate(
         None => Some(automatic_base(block, old, reserved, free)?),
     };
     let table = PortTable { base, block, gateway: old.gateway, reached: wanted.reached, ..PortTable::default() };
-    let table = assign(&wishes, table, old, reserved)?;
+    let table = assign(&wishes, table, old, (reserved, wanted.holds.as_ref()))?;
     assign_ends(&wanted.ends, table, old)
 }
 
@@ -277,8 +308,17 @@ fn automatic_base(
         .ok_or(PortError::Full(block))
 }
 
-fn assign(wishes: &[Wish], mut table: PortTable, old: &PortTable, reserved: &Reserved) -> Result<PortTable, PortError> {
+fn assign(
+    wishes: &[Wish],
+    mut table: PortTable,
+    old: &PortTable,
+    (reserved, holds): (&Reserved, Option<&BTreeSet<ServiceName>>),
+) -> Result<PortTable, PortError> {
     let base = table.base.unwrap_or(0);
+    let held = |key: &PortKey, number: u16| {
+        let before = old.numbers.get(key) == Some(&number) && !old.told.contains(key);
+        before || holds.is_none_or(|services| services.contains(&key.0))
+    };
     let (mut used, mut spoken) = (BTreeSet::new(), BTreeSet::new());
     for wish in wishes {
         let (service, _, name) = &wish.key;
@@ -292,7 +332,11 @@ fn assign(wishes: &[Wish], mut table: PortTable, old: &PortTable, reserved: &Res
             })?,
             PortAt::Auto => continue,
         };
-        if let Some(owner) = reserved.owner(number) {
+        // the block is the environment's as a whole
+        let own = matches!(wish.at, PortAt::Offset(_)) && reserved.owner(number).is_none();
+        if !own && !held(&wish.key, number) {
+            table.told.insert(wish.key.clone());
+        } else if let Some(owner) = reserved.owner(number) {
             let (service, name) = (service.clone(), name.clone());
             return Err(PortError::Taken { number, service, name, owner: owner.clone() });
         }
@@ -361,6 +405,32 @@ mod tests {
         let stack = stack([api]);
         let others = Reserved { ports: [(8080, "other-0000002a".into())].into(), ..Reserved::default() };
         assert!(matches!(table(&stack, &PortTable::default(), &others), Err(PortError::Taken { number: 8080, .. })));
+    }
+
+    #[test]
+    fn what_is_not_wanted_has_a_number_and_does_not_hold_it() {
+        let (mut api, mut web) = (service("api"), service("web"));
+        api.ports.insert(PortName::new("http").unwrap(), port(PortAt::Offset(1)));
+        web.ports.insert(PortName::new("http").unwrap(), port(PortAt::Fixed(8080)));
+        let stack = stack([api, web]);
+        let others = Reserved { ports: [(8080, "other-0000002a".into())].into(), ..Reserved::default() };
+        let name = |text: &str| ServiceName::new(text).unwrap();
+        let of = |service: &str, old: &PortTable, reserved: &Reserved| {
+            let wanted = Wanted { holds: Some([name(service)].into()), ..Wanted::default() };
+            allocate(&stack, wanted, old, reserved, |_| true)
+        };
+        let first = of("api", &PortTable::default(), &others).unwrap();
+        assert_eq!((number(&first, "web", "http"), first.held().count()), (8080, 1));
+        let mut back = PortTable { numbers: first.numbers.clone(), ..PortTable::default() };
+        back.put_beside(first.beside());
+        assert_eq!((&back.numbers, &back.told), (&first.numbers, &first.told));
+        // it is refused when it is wanted, and held from then on
+        let web = name("web");
+        assert!(matches!(of("web", &first, &others), Err(PortError::Taken { number: 8080, .. })));
+        assert!(matches!(first.holding(&[&web].into(), &others), Err(PortError::Taken { number: 8080, .. })));
+        let held = first.holding(&[&web].into(), &Reserved::default()).unwrap();
+        assert_eq!(held.held().count(), 2);
+        assert_eq!(of("api", &held, &Reserved::default()).unwrap().held().count(), 2);
     }
 
     #[test]

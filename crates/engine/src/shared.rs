@@ -68,8 +68,8 @@ impl Shared {
 pub(crate) fn reserved(all: &BTreeMap<EnvironmentId, PortTable>, own: &EnvironmentId) -> Reserved {
     let mut reserved = Reserved::default();
     for (id, table) in all.iter().filter(|(id, _)| *id != own) {
-        let numbers = table.numbers.values().chain(table.ends.values());
-        reserved.ports.extend(numbers.map(|number| (*number, id.to_string())));
+        let numbers = table.held().map(|(_, number)| number).chain(table.ends.values().copied());
+        reserved.ports.extend(numbers.map(|number| (number, id.to_string())));
         reserved.blocks.extend(table.base.map(|base| (base, table.block, id.to_string())));
     }
     reserved

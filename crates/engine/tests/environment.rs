@@ -278,3 +278,31 @@ async fn the_wait_for_what_never_gets_ready_ends_and_says_what_it_waited_for() {
     let (_, outcome) = bench.up(&bench.stack([late])).await;
     assert_eq!((outcome.failures.len(), outcome.failures[0].state.as_str()), (1, "failed"), "{outcome:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn only_what_is_wanted_holds_its_ports() {
+    let bench = Bench::new().await;
+    let web = || {
+        let mut web = service("web");
+        let fixed = PortSpec { at: PortAt::Fixed(18_080), container: None, stride: None, udp: false, address: None };
+        web.ports.insert(PortName::new("http").unwrap(), fixed);
+        web
+    };
+    let other = TempDir::new().unwrap();
+    let up = async |stack: Stack, select: Option<&str>| {
+        let select = select.map(str::to_owned);
+        let secrets = BTreeMap::new();
+        bench.engine.up(UpRequest { stack, secrets, select, no_deps: false, recreate: false }).await
+    };
+    let first: EnvironmentId = up(bench.stack([web()]), None).await.unwrap().environment.parse().unwrap();
+    let accepted = up(stack(other.path(), [service("api"), web()]), Some("api")).await.unwrap();
+    let id: EnvironmentId = accepted.environment.parse().unwrap();
+    let start = SelectRequest { select: Some("web".to_owned()), ..SelectRequest::default() };
+    let refused = bench.engine.start(&id, start.clone()).await.unwrap_err();
+    assert_eq!(refused.code, "port::taken");
+    assert_eq!(up(stack(other.path(), [service("api"), web()]), None).await.unwrap_err().code, "port::taken");
+    bench.down(&first).await;
+    bench.engine.remove(&first, false).await.unwrap();
+    bench.engine.start(&id, start).await.unwrap();
+    assert_eq!(up(bench.stack([web()]), None).await.unwrap_err().code, "port::taken");
+}

@@ -211,11 +211,15 @@ impl Actor {
                 // An error means that the asking client is gone.
                 let _ = answer.send(self.plan(&request).await);
             }
-            Message::Command(command, answer) => {
-                let down = matches!(command, Command::Down { targets: None });
-                self.leaving = if down { Leaving::Asked } else { Leaving::No };
-                self.command(command, answer, turn);
-            }
+            Message::Command(command, answer) => match self.hold(&command).await {
+                Ok(()) => {
+                    let down = matches!(command, Command::Down { targets: None });
+                    self.leaving = if down { Leaving::Asked } else { Leaving::No };
+                    self.command(command, answer, turn);
+                }
+                // An error means that the asking client is gone.
+                Err(error) => drop(answer.send(Err(error))),
+            },
             Message::Signal(instances, signal, answer) => self.signal_all(&instances, signal, answer),
             Message::Build(request, answer) => self.build_jobs(&request, answer).await,
             Message::Event(Event::Tick) => self.tick(turn).await,

@@ -103,7 +103,8 @@ impl Actor {
         prepared.ports.gateway = self.gateway(&prepared).await?;
         let changed = self.machine.accepted().is_none_or(|old| old.stack != prepared.accepted.stack);
         let generation = self.machine.header().generation + 1;
-        if changed || *self.ports != prepared.ports {
+        let ported = *self.ports != prepared.ports;
+        if changed || ported {
             let rows = environment_rows(&self.id, &prepared.accepted, generation, &prepared.ports);
             self.shared.commit(rows).await.map_err(|error| errors::journal(&error))?;
             all.insert(self.id.clone(), prepared.ports.clone());
@@ -114,10 +115,36 @@ impl Actor {
         self.secrets = Arc::new(request.secrets.clone());
         self.ports = Arc::new(prepared.ports.clone());
         self.inputs.clone_from(&prepared.inputs);
-        if changed {
+        if changed || ported {
             self.keep(&EnvironmentRecord::new(&prepared.accepted, generation, &prepared.ports));
         }
         Ok(prepared)
+    }
+
+    /// The ports of what a command starts are held from now on, as `up` holds those of what it starts.
+    pub(super) async fn hold(&mut self, command: &Command) -> Result<(), ErrorDocument> {
+        let (targets, no_deps) = match command {
+            Command::Start { targets, no_deps } => (targets, *no_deps),
+            Command::Restart { targets } => (targets, false),
+            Command::Up { .. } | Command::Down { .. } | Command::Stop { .. } | Command::Forget { .. } => return Ok(()),
+        };
+        let Some(accepted) = self.machine.accepted().cloned() else { return Ok(()) };
+        let wanted = if no_deps { targets.clone() } else { graph::closure(&accepted.stack, targets) };
+        let names: BTreeSet<&ServiceName> = wanted.iter().map(|instance| &instance.service).collect();
+        if !self.ports.told.iter().any(|(service, ..)| names.contains(service)) {
+            return Ok(());
+        }
+        let shared = Arc::clone(&self.shared);
+        let mut all = shared.ports.lock().await;
+        let ports = self.ports.holding(&names, &reserved(&all, &self.id)).map_err(|error| port_error(&error))?;
+        let generation = self.machine.header().generation;
+        let rows = environment_rows(&self.id, &accepted, generation, &ports);
+        self.shared.commit(rows).await.map_err(|error| errors::journal(&error))?;
+        all.insert(self.id.clone(), ports.clone());
+        drop(all);
+        self.keep(&EnvironmentRecord::new(&accepted, generation, &ports));
+        self.ports = Arc::new(ports);
+        Ok(())
     }
 
     pub(super) async fn prepare(
@@ -137,7 +164,8 @@ impl Actor {
         }
         let wanted = if request.no_deps { targets.clone() } else { graph::closure(&stack, &targets) };
         self.available(&stack, &wanted)?;
-        let needed = resolve::wanted(&self.id, &stack, &request.secrets, &self.shared.paths);
+        let mut needed = resolve::wanted(&self.id, &stack, &request.secrets, &self.shared.paths);
+        needed.holds = Some(wanted.iter().map(|instance| instance.service.clone()).collect());
         let ports = ports::allocate(&stack, needed, &self.ports, &reserved(all, &self.id), ports::can_bind);
         let ports = ports.map_err(|error| port_error(&error))?;
         let resolver = Resolver { ports: &ports, secrets: &request.secrets, ..self.resolver_of(&stack) };
