@@ -8,8 +8,9 @@ use crate::sys::pipes::{capacity, set_capacity, splice, tee, unread};
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::ops::Range;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// What a hold has room for once a service says more than a little.
 pub(super) const ROOM: usize = 64 << 10;
@@ -37,6 +38,8 @@ pub(super) struct Holds {
     folder: PathBuf,
     holds: Vec<Hold>,
     tools: Option<Tools>,
+    /// Whether there are records.
+    recorded: bool,
 }
 
 #[derive(Debug)]
@@ -60,7 +63,7 @@ struct Tools {
 
 impl Holds {
     pub(super) fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), holds: Vec::new(), tools: None }
+        Self { folder: folder.to_owned(), holds: Vec::new(), tools: None, recorded: false }
     }
 
     /// The number of a hold for one more stream: one of its `own`, or the one that all share. `None` where the system
@@ -84,6 +87,12 @@ impl Holds {
 
     /// Moves what is there of an output into the hold, and shows it in the buffer.
     pub(super) fn take(&mut self, at: usize, from: &File, record: Record, buffer: &mut [u8]) -> Taken {
+        // the end of a service that says nothing needs nothing
+        if self.tools.is_none()
+            && let Some(none) = nothing(from)
+        {
+            return none;
+        }
         if self.mark(at, record).is_err() {
             return Taken::Unheld;
         }
@@ -130,6 +139,7 @@ impl Holds {
             Some(tools) => tools,
             None => self.tools.insert(Tools::new(&self.folder)?),
         };
+        self.recorded = true;
         record.write(&tools.records, at)
     }
 
@@ -195,8 +205,21 @@ impl Holds {
     /// All output is in the log.
     pub(super) fn finish(&mut self) {
         self.tools = None;
-        // there is none where nothing was said
-        let _ = std::fs::remove_file(self.folder.join(HOLD_FILE));
+        if self.recorded {
+            // what stays goes with the folder
+            let _ = std::fs::remove_file(self.folder.join(HOLD_FILE));
+        }
+    }
+}
+
+/// What it means that nothing is in a pipe; `None` where something is.
+fn nothing(from: &File) -> Option<Taken> {
+    let mut ready = [libc::pollfd { fd: from.as_raw_fd(), events: libc::POLLIN, revents: 0 }];
+    crate::sys::os::poll(&mut ready, Some(Duration::ZERO));
+    match ready[0].revents {
+        0 => Some(Taken::Nothing),
+        libc::POLLHUP => Some(Taken::End),
+        _ => None,
     }
 }
 
