@@ -1,10 +1,11 @@
 //! Faults of containers: each is told with what to do, what is healthy is kept, and nothing is lost by it.
 
 use muster_e2e::kit::{Engine, components, images, shown};
-use muster_e2e::{Home, Site, free_port};
+use muster_e2e::{Home, PATIENCE, Site, free_port};
 use serde_json::{Value, json};
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
+use std::sync::mpsc;
 
 const IDLE: &str = "command: sleep 1000";
 /// What is deaf to TERM as the first process of a container is killed soon.
@@ -104,6 +105,51 @@ fn an_image_that_the_registry_refuses() {
         &format!("{{ image: \"{image}\" }}"),
         &[&image, "the registry refuses it", "docker login"],
     );
+}
+
+/// A registry that lets nobody in without a password, and tells what it was shown.
+fn registry_with_password() -> (u16, mpsc::Receiver<String>) {
+    let registry = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let port = registry.local_addr().expect("an address").port();
+    let (tell, shown) = mpsc::channel();
+    std::thread::spawn(move || {
+        for mut stream in registry.incoming().flatten() {
+            let mut request = [0; 4096];
+            let length = stream.read(&mut request).unwrap_or(0);
+            let text = String::from_utf8_lossy(&request[..length]).into_owned();
+            let given = text.lines().find_map(|line| line.strip_prefix("Authorization: "));
+            let status = match given {
+                Some(given) => {
+                    // an error means that the test has heard enough
+                    let _ = tell.send(given.to_owned());
+                    "404 Not Found"
+                }
+                None => "401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"a registry\"",
+            };
+            let _ = write!(stream, "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    (port, shown)
+}
+
+#[test]
+fn a_build_shows_the_registry_of_its_base_what_docker_login_wrote() {
+    // Podman would ask such a registry by TLS only
+    if let Some(engine) = components::docker("faults-container") {
+        let mut home = home_at(&engine);
+        let (port, shown) = registry_with_password();
+        // `user:pass word` in base64
+        let login = format!("{{\"auths\": {{\"127.0.0.1:{port}\": {{\"auth\": \"dXNlcjpwYXNzIHdvcmQ=\"}}}}}}");
+        home.write("docker/config.json", &login);
+        let settings = home.project().join("docker").display().to_string();
+        home.set("DOCKER_CONFIG", &settings);
+        home.write("image/Dockerfile", &format!("ARG OF=127.0.0.1:{port}\nFROM ${{OF}}/private:1\n"));
+        home.stack("name: a\nservices:\n  bad: { container: { build: image } }\n");
+        let build = home.muster(&["build"]).expect_code(1);
+        let given = shown.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("nothing was shown: {}", build.stderr));
+        assert_eq!(given, "Basic dXNlcjpwYXNzIHdvcmQ=");
+        assert!(!build.stderr.contains("pass word") && !build.stdout.contains("pass word"));
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@
 
 use super::buildkit;
 use super::context::{Context, streamed};
+use super::credentials;
 use super::engine::Client;
 use super::lines::Lines;
 use super::names::BUILD;
@@ -124,8 +125,12 @@ impl Image<'_> {
         lines: &mut Lines,
     ) -> Result<(), StartError> {
         let options = self.options(context.dockerfile.clone(), labels);
+        // an argument may be part of a name
+        let args = self.build.args.values().flatten().map(String::as_str);
+        let text = std::iter::once(context.text.as_str()).chain(args).collect::<Vec<_>>().join("\n");
+        let known = credentials::of_build(self.client.docker_config.as_deref(), &text).await;
         let body = bollard::body_try_stream(streamed(move |pieces| context.send(pieces)));
-        let mut answers = Box::pin(self.client.docker.build_image(options, None, Some(body)));
+        let mut answers = Box::pin(self.client.docker.build_image(options, Some(known), Some(body)));
         let mut report = Report::new(self.tag);
         while let Some(answer) = answers.next().await {
             let error = match answer.map_err(Trouble::from) {

@@ -1,4 +1,4 @@
-//! What a registry asks for: docker's own settings, looked at for each pull.
+//! What a registry asks for: docker's own settings, looked at for each pull and build.
 //!
 //! `config.json` names a helper for a registry (`credHelpers`) or for all (`credsStore`), a program
 //! `docker-credential-NAME` that is asked as docker asks it; else `auths` holds what `docker login` wrote. None of it is
@@ -9,6 +9,7 @@ use base64::prelude::BASE64_STANDARD;
 use bollard::auth::DockerCredentials;
 use serde::Deserialize;
 use serde_json::Value;
+use std::collections::HashMap;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -33,9 +34,35 @@ struct Answer {
 
 /// The credentials for an image's registry, where docker's settings have some.
 pub(super) async fn of(settings: Option<&Path>, image: &str) -> Option<DockerCredentials> {
+    let json = read(settings).await?;
+    in_settings(&json, registry(image)).await
+}
+
+/// The credentials for every registry that the settings know and that a build may ask: one that its text names, and
+/// docker's own, which is named by no name.
+pub(super) async fn of_build(settings: Option<&Path>, text: &str) -> HashMap<String, DockerCredentials> {
+    let mut found = HashMap::new();
+    let Some(json) = read(settings).await else { return found };
+    let entries = ["auths", "credHelpers"].into_iter().filter_map(|key| json.get(key)?.as_object());
+    for name in entries.flat_map(|entries| entries.keys()) {
+        let host = host(name);
+        if !found.contains_key(&host)
+            && (text.contains(&host) || same(name, DOCKER_HUB))
+            && let Some(credentials) = in_settings(&json, if same(name, DOCKER_HUB) { DOCKER_HUB } else { &host }).await
+        {
+            let key = if same(name, DOCKER_HUB) { DOCKER_HUB.to_owned() } else { host };
+            found.insert(key, credentials);
+        }
+    }
+    found
+}
+
+async fn read(settings: Option<&Path>) -> Option<Value> {
     let text = tokio::fs::read_to_string(settings?.join("config.json")).await.ok()?;
-    let json: Value = serde_json::from_str(&text).ok()?;
-    let registry = registry(image);
+    serde_json::from_str(&text).ok()
+}
+
+async fn in_settings(json: &Value, registry: &str) -> Option<DockerCredentials> {
     let named = |key: &str| json.get(key)?.as_object()?.iter().find(|(name, _)| same(name, registry));
     let helper = named("credHelpers").map(|(_, helper)| helper).or_else(|| json.get("credsStore"));
     if let Some(name) = helper.and_then(Value::as_str).filter(|name| !name.is_empty())
@@ -56,12 +83,13 @@ fn registry(image: &str) -> &str {
 
 /// Whether a name in the settings means this registry: with or without scheme and path.
 fn same(name: &str, registry: &str) -> bool {
-    let bare = |text: &str| {
-        let text = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or(text);
-        let host = text.split('/').next().unwrap_or(text);
-        if host == "docker.io" { "index.docker.io".to_owned() } else { host.to_ascii_lowercase() }
-    };
-    bare(name) == bare(registry)
+    host(name) == host(registry)
+}
+
+fn host(text: &str) -> String {
+    let text = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or(text);
+    let host = text.split('/').next().unwrap_or(text);
+    if host == "docker.io" { "index.docker.io".to_owned() } else { host.to_ascii_lowercase() }
 }
 
 /// What `docker login` wrote: `auth` is `user:password` in base64.
@@ -126,6 +154,23 @@ mod tests {
         assert_eq!(found(config, "registry.example:5000/a/b:1").await, other);
         assert_eq!(found(config, "registry.example/a").await, None);
         assert_eq!(found("{}", "a").await, None);
+    }
+
+    #[tokio::test]
+    async fn a_build_shows_what_it_may_be_asked_for() {
+        let home = tempfile::TempDir::new().unwrap();
+        let config = r#"{"auths": {"https://index.docker.io/v1/": {"auth": "YTpi"}, "r.example:5000": {"auth": "YzpkOmU="},
+            "other.example": {"auth": "ZTpm"}}}"#;
+        std::fs::write(home.path().join("config.json"), config).unwrap();
+        let found = of_build(Some(home.path()), "ARG R=r.example:5000\nFROM ${R}/a").await;
+        let mut users: Vec<_> = found
+            .iter()
+            .map(|(name, known)| (name.as_str(), known.username.as_deref(), known.password.as_deref()))
+            .collect();
+        users.sort_unstable();
+        let wanted = [(DOCKER_HUB, Some("a"), Some("b")), ("r.example:5000", Some("c"), Some("d:e"))];
+        assert_eq!(users, wanted);
+        assert!(of_build(None, "").await.is_empty());
     }
 
     #[test]

@@ -13,6 +13,9 @@ const HEADER: usize = 8;
 const MAX_MESSAGE: usize = 16 << 20;
 /// `2026-11-21T13:33:34.123456789Z` and its longer forms with an offset.
 const MAX_TIME: usize = 40;
+/// Bytes of a time up to its second.
+const SECOND: usize = 19;
+const NANO_DIGITS: usize = 9;
 const STDERR: u8 = 2;
 /// The engine itself reports an error in the stream.
 const SYSTEM: u8 = 3;
@@ -47,6 +50,7 @@ pub(super) struct Frames {
     known: Option<(u64, u64)>,
     passed: u64,
     another: bool,
+    clock: Clock,
 }
 
 impl Frames {
@@ -77,7 +81,7 @@ impl Frames {
             if self.passed > 0 {
                 self.passed -= 1;
             } else {
-                let message = message(stream, payload).ok_or(FrameError::NoFrame)?;
+                let message = message(stream, payload, &mut self.clock).ok_or(FrameError::NoFrame)?;
                 match self.known.take() {
                     Some((first, count)) if first == fingerprint(message.time_ns, &message.bytes) => {
                         self.passed = count - 1;
@@ -95,16 +99,60 @@ impl Frames {
     }
 }
 
-fn message(stream: u8, payload: &[u8]) -> Option<Message> {
+fn message(stream: u8, payload: &[u8], clock: &mut Clock) -> Option<Message> {
     let blank = payload.iter().take(MAX_TIME).position(|byte| *byte == b' ')?;
-    let text = std::str::from_utf8(&payload[..blank]).ok()?;
-    let time: Timestamp = text.parse().ok()?;
+    let text = &payload[..blank];
     Some(Message {
-        time_ns: u64::try_from(time.as_nanosecond()).unwrap_or(0),
-        coarse: !text.contains('.'),
+        time_ns: clock.read(text)?,
+        coarse: !text.contains(&b'.'),
         stderr: stream == STDERR,
         bytes: payload[blank + 1..].to_vec(),
     })
+}
+
+/// Reads times. Most lines are of the second that the line before was of: then only the fraction is read.
+#[derive(Debug, Default)]
+struct Clock {
+    /// `2026-11-21T13:33:34` as it was written, and what it is.
+    second: Option<([u8; SECOND], u64)>,
+}
+
+impl Clock {
+    /// As nanoseconds of the wall clock; 0 before its beginning.
+    fn read(&mut self, text: &[u8]) -> Option<u64> {
+        let (second, rest) = text.split_first_chunk::<SECOND>()?;
+        let Some(fraction) = fraction(rest) else { return parse(text) };
+        if let Some((known, ns)) = &self.second
+            && known == second
+        {
+            return Some(ns + fraction);
+        }
+        let ns = parse(&[second.as_slice(), b"Z"].concat())?;
+        self.second = Some((*second, ns));
+        Some(ns + fraction)
+    }
+}
+
+/// `.123456789Z`, `.5Z` or `Z` in nanoseconds.
+fn fraction(rest: &[u8]) -> Option<u64> {
+    let digits = match rest.strip_suffix(b"Z")? {
+        [] => return Some(0),
+        [b'.', digits @ ..] if !digits.is_empty() && digits.len() <= NANO_DIGITS => digits,
+        _other => return None,
+    };
+    let mut ns = 0;
+    for digit in digits {
+        ns = ns * 10 + u64::from(digit.is_ascii_digit().then(|| digit - b'0')?);
+    }
+    for _ in digits.len()..NANO_DIGITS {
+        ns *= 10;
+    }
+    Some(ns)
+}
+
+fn parse(text: &[u8]) -> Option<u64> {
+    let time: Timestamp = std::str::from_utf8(text).ok()?.parse().ok()?;
+    Some(u64::try_from(time.as_nanosecond()).unwrap_or(0))
 }
 
 #[cfg(test)]
@@ -149,6 +197,28 @@ mod tests {
         let mut frames = Frames::after(7, 3);
         assert_eq!(texts(&mut frames).len(), 5);
         assert!(frames.is_another() && !frames.is_another());
+    }
+
+    #[test]
+    fn times_are_what_they_are_read_as_one_by_one() {
+        let mut clock = Clock::default();
+        for text in [
+            "2026-11-21T13:33:34.123456789Z",
+            "2026-11-21T13:33:34.5Z",
+            "2026-11-21T13:33:34Z",
+            "2026-11-21T13:33:34.000000001Z",
+            "2026-11-21T13:33:35.25Z",
+            "2026-11-21T13:33:35.25+02:00",
+            "2026-11-21T13:33:35-01:30",
+            "2026-12-31T23:59:59.999999999Z",
+        ] {
+            let wanted: Timestamp = text.parse().unwrap();
+            assert_eq!(clock.read(text.as_bytes()), u64::try_from(wanted.as_nanosecond()).ok(), "{text}");
+        }
+        assert_eq!(clock.read(b"1969-12-31T23:59:59Z"), Some(0));
+        for text in ["", "now", "2026-11-21T13:33:34.12x4Z", "2026-11-21T13:33:34.Z", "2026-13-21T13:33:34Z"] {
+            assert_eq!(clock.read(text.as_bytes()), None, "{text}");
+        }
     }
 
     #[test]
