@@ -51,10 +51,14 @@ const SERVICES: [&str; 5] = ["db", "api", "fork", "once", "web"];
 /// The promise: the tree of a killed supervisor is gone within this time.
 const TREE_GONE: Duration = Duration::from_secs(1);
 
-/// Rounds of one cell.
-pub(crate) fn rounds() -> u64 {
+/// Rounds of one cell: a container's takes ten times as long as a process's.
+pub(crate) fn rounds(ground: Ground) -> u64 {
     let named = std::env::var("MUSTER_TEST_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
-    named.unwrap_or(if muster_e2e::full() { 20 } else { 3 })
+    named.unwrap_or(match ground {
+        _ if muster_e2e::full() => 20,
+        Ground::Process => 3,
+        Ground::Container | Ground::Remote => 1,
+    })
 }
 
 /// Writes the stack that all rounds use.
