@@ -154,10 +154,12 @@ pub(crate) fn round(ground: Ground, target: Target, phase: Phase, random: &mut R
                 wait_until("what was killed runs again", || {
                     let up = home.muster(&["up", "-d"]);
                     assert!([0, 1].contains(&up.code), "{up:?}");
-                    home.process("once").is_some_and(Process::alive)
+                    home.status(&[]).iter().all(|service| service["state"] == "ready") && workers(home) == WORKERS
                 });
+                assert_eq!(home.overlaps(), [], "two copies of one worker were alive at once");
+            } else {
+                all_up(home);
             }
-            all_up(home);
         }
         Phase::Probing | Phase::Running | Phase::Flood => {
             untouched(&field, target, &struck);
@@ -312,13 +314,14 @@ pub(crate) fn all_up(home: &Home) {
         let service = home.wait_service(name, "ready", |service| service["state"] == "ready");
         assert_ne!(service["pid"], Value::Null, "{service}");
     }
-    let names = || {
-        let mut names: Vec<String> = home.workers_alive().into_iter().map(|(name, _)| name).collect();
-        names.retain(|name| name != "flood" && !name.ends_with("between"));
-        names
-    };
-    wait_until("one worker of each name", || names() == WORKERS);
+    wait_until("one worker of each name", || workers(home) == WORKERS);
     assert_eq!(home.overlaps(), [], "two copies of one worker were alive at once");
+}
+
+/// The workers that are alive, but for those that come and go.
+fn workers(home: &Home) -> Vec<String> {
+    let names = home.workers_alive().into_iter().map(|(name, _)| name);
+    names.filter(|name| name != "flood" && !name.ends_with("between")).collect()
 }
 
 /// `down` ends everything, and how each ended is known.

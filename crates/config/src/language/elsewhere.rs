@@ -29,6 +29,11 @@ pub(super) fn elsewhere(name: &str, own: &[Key]) -> Option<String> {
     if !here(SERVICE_KEYS) && !variants.iter().any(|(_, keys)| here(keys)) {
         return None;
     }
+    match name {
+        "cwd" if here(CONTAINER_KEYS) => return Some("write `working_dir`".to_owned()),
+        "working_dir" if here(PROCESS_KEYS) || here(REMOTE_KEYS) => return Some("write `cwd`".to_owned()),
+        _ => {}
+    }
     match variants.iter().find(|(_, keys)| keys.iter().any(|key| key.name == name)) {
         Some((variant, _)) => Some(format!("`{name}` is a key of `{variant}`")),
         None => TRANSLATED.iter().find(|(word, _)| *word == name).map(|(_, instead)| (*instead).to_owned()),
