@@ -3,7 +3,7 @@
 use crate::{ProbeContext, ResolvedCheck, exec, grpc, http, inside, listens, log, net};
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
-use muster_spec::ResolvedCommand;
+use muster_spec::{EngineHealth, ResolvedCommand};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -129,8 +129,8 @@ async fn command_check(command: &ResolvedCommand, context: &ProbeContext) -> Res
 
 fn healthcheck(context: &ProbeContext) -> Result<(), String> {
     match context.engine() {
-        Some(true) => Ok(()),
-        Some(false) => Err("the container's own health check fails".to_owned()),
+        Some(EngineHealth::Healthy | EngineHealth::Unchecked) => Ok(()),
+        Some(EngineHealth::Unhealthy) => Err("the container's own health check fails".to_owned()),
         None => Err("the container's own health check has not passed yet".to_owned()),
     }
 }

@@ -3,6 +3,7 @@
 use crate::LogWatch;
 use crate::inside::Inside;
 use crate::listens::Known;
+use muster_spec::EngineHealth;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,7 @@ struct Inner {
     log: Mutex<Option<LogWatch>>,
     notify: Mutex<NotifyState>,
     known: Mutex<Known>,
-    engine: Mutex<Option<bool>>,
+    engine: Mutex<Option<EngineHealth>>,
     inside: Mutex<Option<Inside>>,
 }
 
@@ -66,9 +67,9 @@ impl ProbeContext {
         lock(&self.inner.notify).watchdog = Some((every, now));
     }
 
-    /// What the container's engine says of its health by its own health check; true of one that has none.
-    pub fn engine_says(&self, healthy: bool) {
-        *lock(&self.inner.engine) = Some(healthy);
+    /// What the container's engine says of its health.
+    pub fn engine_says(&self, health: EngineHealth) {
+        *lock(&self.inner.engine) = Some(health);
     }
 
     /// The run is no process of this machine: its commands are run in this way.
@@ -80,7 +81,9 @@ impl ProbeContext {
         lock(&self.inner.inside).clone()
     }
 
-    pub(crate) fn engine(&self) -> Option<bool> {
+    /// What the container's engine said last of its health.
+    #[must_use]
+    pub fn engine(&self) -> Option<EngineHealth> {
         *lock(&self.inner.engine)
     }
 

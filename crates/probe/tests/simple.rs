@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use muster_probe::{LogSource, LogWatch, Outcome, Pattern, ProbeContext, ResolvedCheck, attempt};
+use muster_spec::EngineHealth;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -135,8 +136,8 @@ async fn an_engine_s_word_is_the_answer() {
     let context = ProbeContext::new();
     let ask = || attempt(&ResolvedCheck::Healthcheck, &context, Duration::from_secs(1));
     assert!(matches!(ask().await, Outcome::Fail(reason) if reason.contains("not passed yet")));
-    context.engine_says(true);
+    context.engine_says(EngineHealth::Healthy);
     assert_eq!(ask().await, Outcome::Pass);
-    context.engine_says(false);
+    context.engine_says(EngineHealth::Unhealthy);
     assert!(matches!(ask().await, Outcome::Fail(reason) if reason.contains("fails")));
 }

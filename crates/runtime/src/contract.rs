@@ -2,7 +2,9 @@
 
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use muster_spec::{EnvironmentId, InstanceId, InstanceSpec, RunId, RuntimeKind, SecretText, Signal, Target, Tunnel};
+use muster_spec::{
+    EngineHealth, EnvironmentId, InstanceId, InstanceSpec, RunId, RuntimeKind, SecretText, Signal, Target, Tunnel,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -205,8 +207,8 @@ pub enum RuntimeEvent {
     LogGrew(u64),
     /// It said something over `NOTIFY_SOCKET`: `READY=1`, `STATUS=...`, `WATCHDOG=1`, `STOPPING=1`.
     Notify(String),
-    /// Its engine's own health check says so; also at once of one that has no health check: it is healthy.
-    Health(bool),
+    /// Its engine says so; at once of one that has no health check.
+    Health(EngineHealth),
     /// It can no longer be seen.
     LinkLost(String),
     /// It can be seen again.

@@ -5,6 +5,7 @@
 
 use crate::contract::{ExitRecord, Handle, RuntimeEvent, StartError};
 use futures::stream::{self, BoxStream, StreamExt as _};
+use muster_spec::EngineHealth;
 use std::collections::VecDeque;
 use tokio::sync::watch;
 
@@ -48,8 +49,8 @@ pub(crate) struct Progress {
     pub(crate) phase: Phase,
     pub(crate) log_end: u64,
     pub(crate) lost: Option<String>,
-    /// What its engine's own health check says.
-    pub(crate) health: Option<bool>,
+    /// What its engine says of its health.
+    pub(crate) health: Option<EngineHealth>,
     pub(crate) status_text: Option<String>,
     notes: VecDeque<(u64, String)>,
     noted: u64,
@@ -100,7 +101,7 @@ struct Seen {
     noted: u64,
     log_end: u64,
     lost: bool,
-    health: Option<bool>,
+    health: Option<EngineHealth>,
     over: bool,
 }
 

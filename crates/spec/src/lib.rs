@@ -37,7 +37,7 @@ pub use policy::{
     Backoff, Limits, LogPolicy, OnEnd, OnRestart, RestartOn, RestartPolicy, RestartWindow, Signal, StopSpec, Target,
     UnhealthyPolicy, UnknownSignal, Until,
 };
-pub use probe::{Check, HttpCheck, Matcher, ProbeSet, ProbeSpec, Role};
+pub use probe::{Check, EngineHealth, HttpCheck, Matcher, ProbeSet, ProbeSpec, Role};
 pub use quantity::{ByteSize, HumanDuration, QuantityError};
 pub use remote::{RemoteRun, RemoteSpec, SyncPath, Tunnel, TunnelEnd};
 pub use selector::{Selector, SelectorError, SelectorPart};

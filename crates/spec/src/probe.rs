@@ -153,3 +153,15 @@ impl ProbeSet {
         [Role::Startup, Role::Ready, Role::Live].into_iter().filter(|role| self.get(*role).is_some())
     }
 }
+
+/// What a container's engine says of it by the container's own health check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EngineHealth {
+    /// The check passes.
+    Healthy,
+    /// The check fails.
+    Unhealthy,
+    /// The container has no check, which is not unhealthy.
+    Unchecked,
+}

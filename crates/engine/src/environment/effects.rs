@@ -451,8 +451,8 @@ async fn listen(
                 ears.wake.notify_waiters();
                 continue;
             }
-            Some(RuntimeEvent::Health(healthy)) => {
-                ears.probe.engine_says(healthy);
+            Some(RuntimeEvent::Health(health)) => {
+                ears.probe.engine_says(health);
                 ears.wake.notify_waiters();
                 continue;
             }

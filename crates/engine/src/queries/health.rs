@@ -7,7 +7,7 @@ use crate::snapshot::alive;
 use futures::stream::{FuturesOrdered, StreamExt};
 use muster_core::{State, Wanted};
 use muster_probe::{Outcome, ResolvedCheck, attempt, details};
-use muster_spec::{EnvironmentId, InstanceId};
+use muster_spec::{EngineHealth, EnvironmentId, InstanceId};
 use std::time::{Duration, Instant};
 
 /// How long a service may take to tell its details.
@@ -57,7 +57,7 @@ async fn one(
             };
             checks.push(CheckResult {
                 role: asked.role.to_string(),
-                check: describe(&asked.check),
+                check: describe(&asked.check, examined.context.engine()),
                 ok: reason.is_none(),
                 reason,
                 took_ms: begun.elapsed().as_secs_f64() * 1000.0,
@@ -91,9 +91,13 @@ async fn one(
     Some(ServiceHealth { name, state, ok: fine, checks, details: told, details_error })
 }
 
-/// A check in words.
-fn describe(check: &ResolvedCheck) -> String {
-    let many = |checks: &[ResolvedCheck], word: &str| checks.iter().map(describe).collect::<Vec<_>>().join(word);
+/// A check in words; a health check that a container does not have is not among several.
+fn describe(check: &ResolvedCheck, engine: Option<EngineHealth>) -> String {
+    let unchecked = engine == Some(EngineHealth::Unchecked);
+    let many = |checks: &[ResolvedCheck], word: &str| {
+        let asked = checks.iter().filter(|check| !unchecked || **check != ResolvedCheck::Healthcheck);
+        asked.map(|check| describe(check, engine)).collect::<Vec<_>>().join(word)
+    };
     match check {
         ResolvedCheck::Tcp(target) => format!("tcp {target}"),
         ResolvedCheck::Http(request) => format!("http {} {}", request.method, request.url),
@@ -102,6 +106,7 @@ fn describe(check: &ResolvedCheck) -> String {
         ResolvedCheck::Exec(command) => format!("exec {}", command.argv.join(" ")),
         ResolvedCheck::Log(pattern) => format!("log /{}/", pattern.as_str()),
         ResolvedCheck::Notify => "notify READY=1".to_owned(),
+        ResolvedCheck::Healthcheck if unchecked => "no health check of its own, alive is enough".to_owned(),
         ResolvedCheck::Healthcheck => "the container's own health check".to_owned(),
         ResolvedCheck::File(path) => format!("file {}", path.display()),
         ResolvedCheck::Listens(ports) => {
@@ -114,5 +119,20 @@ fn describe(check: &ResolvedCheck) -> String {
         ResolvedCheck::FileThere(path) => format!("file {} there", path.display()),
         ResolvedCheck::All(checks) => many(checks, " and "),
         ResolvedCheck::Any(checks) => many(checks, " or "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_health_check_that_is_not_there_is_not_told_as_passed() {
+        let both = ResolvedCheck::All(vec![ResolvedCheck::Healthcheck, ResolvedCheck::Listens(vec![80])]);
+        let words = |health| (describe(&both, health), describe(&ResolvedCheck::Healthcheck, health));
+        let own = "the container's own health check".to_owned();
+        assert_eq!(words(Some(EngineHealth::Healthy)), (format!("{own} and listens on 80"), own));
+        let none = "no health check of its own, alive is enough".to_owned();
+        assert_eq!(words(Some(EngineHealth::Unchecked)), ("listens on 80".to_owned(), none));
     }
 }

@@ -16,6 +16,7 @@ use super::trouble::Trouble;
 use bollard::models::{ContainerInspectResponse, EventMessage, HealthStatusEnum};
 use futures::stream::{self, StreamExt as _};
 use jiff::Timestamp;
+use muster_spec::EngineHealth;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -154,8 +155,8 @@ fn take(driver: &Arc<Driver>, event: &EventMessage) {
         }
         ("destroy" | "remove", _) => run.end(Ending::removed()),
         ("health_status", status) => match status.or_else(|| attribute("health_status")) {
-            Some("healthy") => run.set_health(true),
-            Some("unhealthy") => run.set_health(false),
+            Some("healthy") => run.set_health(EngineHealth::Healthy),
+            Some("unhealthy") => run.set_health(EngineHealth::Unhealthy),
             Some(_) | None => {}
         },
         _other => {}
@@ -203,9 +204,9 @@ pub(super) fn seen(driver: &Driver, run: &Run, found: &ContainerInspectResponse)
         Standing::Alive | Standing::Created => {
             let health = found.state.as_ref().and_then(|state| state.health.as_ref()?.status);
             match health.unwrap_or(HealthStatusEnum::NONE) {
-                // no health check is not unhealthy
-                HealthStatusEnum::EMPTY | HealthStatusEnum::NONE | HealthStatusEnum::HEALTHY => run.set_health(true),
-                HealthStatusEnum::UNHEALTHY => run.set_health(false),
+                HealthStatusEnum::EMPTY | HealthStatusEnum::NONE => run.set_health(EngineHealth::Unchecked),
+                HealthStatusEnum::HEALTHY => run.set_health(EngineHealth::Healthy),
+                HealthStatusEnum::UNHEALTHY => run.set_health(EngineHealth::Unhealthy),
                 HealthStatusEnum::STARTING => {}
             }
         }

@@ -5,6 +5,7 @@ use super::engine::Client;
 use super::run::{Phase, Run};
 use super::trouble::Trouble;
 use bollard::models::ContainerInspectResponse;
+use muster_spec::EngineHealth;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,9 +39,9 @@ async fn ask(client: Arc<Client>, run: Arc<Run>, id: String, interval: Duration)
     let mut progress = run.progress.subscribe();
     loop {
         let healthy = match once(&client, &id).await {
-            Ok(Some(healthy)) => {
-                run.set_health(healthy);
-                healthy
+            Ok(Some(health)) => {
+                run.set_health(health);
+                health == EngineHealth::Healthy
             }
             Ok(None) => false,
             Err(trouble) => {
@@ -57,7 +58,7 @@ async fn ask(client: Arc<Client>, run: Arc<Run>, id: String, interval: Duration)
 }
 
 /// One check; nothing while its outcome does not count yet.
-async fn once(client: &Client, id: &str) -> Result<Option<bool>, Trouble> {
+async fn once(client: &Client, id: &str) -> Result<Option<EngineHealth>, Trouble> {
     let mut body = client.raw.get_own(&format!("/v4.0.0/libpod/containers/{id}/healthcheck")).await?;
     let mut text = Vec::new();
     while let Some(bytes) = body.next().await? {
@@ -66,8 +67,8 @@ async fn once(client: &Client, id: &str) -> Result<Option<bool>, Trouble> {
     let json: Option<serde_json::Value> = serde_json::from_slice(&text).ok();
     let status = json.as_ref().and_then(|json| json.get("Status")).and_then(|status| status.as_str());
     Ok(match status {
-        Some("healthy") => Some(true),
-        Some("unhealthy") => Some(false),
+        Some("healthy") => Some(EngineHealth::Healthy),
+        Some("unhealthy") => Some(EngineHealth::Unhealthy),
         Some(_) | None => None,
     })
 }

@@ -4,7 +4,7 @@ use super::guard::Guard;
 use super::records::{Ending, Started};
 pub(super) use crate::progress::Phase;
 use crate::progress::{self, Progress};
-use muster_spec::{RunId, SecretText};
+use muster_spec::{EngineHealth, RunId, SecretText};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -90,10 +90,10 @@ impl Run {
         });
     }
 
-    pub(super) fn set_health(&self, healthy: bool) {
+    pub(super) fn set_health(&self, health: EngineHealth) {
         self.progress.send_if_modified(|progress| {
-            let changed = progress.health != Some(healthy);
-            progress.health = Some(healthy);
+            let changed = progress.health != Some(health);
+            progress.health = Some(health);
             changed
         });
     }

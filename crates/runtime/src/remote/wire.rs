@@ -22,7 +22,9 @@ use crate::contract::{
     Capability, Exec, ExecEvent, ExecInput, Handle, Inspect, Known, LogChunk, RuntimeError, RuntimeEvent, StartError,
     TerminalSize,
 };
-use muster_spec::{EnvironmentId, InstanceId, InstanceSpec, RunId, RuntimeKind, SecretText, Signal, Target};
+use muster_spec::{
+    EngineHealth, EnvironmentId, InstanceId, InstanceSpec, RunId, RuntimeKind, SecretText, Signal, Target,
+};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -262,7 +264,7 @@ pub(crate) enum WireEvent {
     Exited(crate::ExitRecord),
     LogGrew(u64),
     Notify(String),
-    Health(bool),
+    Health(EngineHealth),
     LinkLost(String),
     LinkBack,
 }
@@ -273,7 +275,7 @@ impl From<RuntimeEvent> for WireEvent {
             RuntimeEvent::Exited(record) => Self::Exited(record),
             RuntimeEvent::LogGrew(offset) => Self::LogGrew(offset),
             RuntimeEvent::Notify(text) => Self::Notify(text),
-            RuntimeEvent::Health(healthy) => Self::Health(healthy),
+            RuntimeEvent::Health(health) => Self::Health(health),
             RuntimeEvent::LinkLost(reason) => Self::LinkLost(reason),
             RuntimeEvent::LinkBack => Self::LinkBack,
         }

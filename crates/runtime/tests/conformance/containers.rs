@@ -4,8 +4,8 @@ use crate::harness::container::{ContainerHarness, HEALTH_IMAGE, Target, runtime,
 use futures::StreamExt as _;
 use muster_runtime::{ContainerRuntime, ExitRecord, Found, Handle, Known, Runtime as _, RuntimeEvent, StartError};
 use muster_spec::{
-    ByteSize, ImageBuild, InstanceSpec, Mount, MountSource, PublishedPort, PullPolicy, RunId, SecretText, Streams,
-    VolumeSource,
+    ByteSize, EngineHealth, ImageBuild, InstanceSpec, Mount, MountSource, PublishedPort, PullPolicy, RunId, SecretText,
+    Streams, VolumeSource,
 };
 use muster_testkit::docker::PrivateDocker;
 use std::fs;
@@ -259,8 +259,8 @@ async fn the_engines_health_check(harness: &ContainerHarness) {
         let mut events = driver.watch(handle);
         let told = async {
             while let Some(event) = events.next().await {
-                if let RuntimeEvent::Health(healthy) = event {
-                    return healthy;
+                if let RuntimeEvent::Health(health) = event {
+                    return health;
                 }
             }
             panic!("nothing was told");
@@ -268,9 +268,9 @@ async fn the_engines_health_check(harness: &ContainerHarness) {
         timeout(SOON, told).await.expect("its health in time")
     };
     let without = driver.start(&harness.run("without"), &harness.script("exec sleep 600")).await.expect("a start");
-    assert!(health(&without).await, "a missing health check is not unhealthy");
+    assert_eq!(health(&without).await, EngineHealth::Unchecked, "a missing health check is not unhealthy");
     let with = driver.start(&harness.run("with"), &spec(HEALTH_IMAGE)).await.expect("a start");
-    assert!(health(&with).await, "it never was healthy");
+    assert_eq!(health(&with).await, EngineHealth::Healthy, "it never was healthy");
     for handle in [without, with] {
         driver.kill(&handle).await.expect("it lives");
         ended(&driver, &handle).await;
