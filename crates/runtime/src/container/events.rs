@@ -29,6 +29,9 @@ const RETRY: Duration = Duration::from_millis(50);
 const RETRY_LATEST: Duration = Duration::from_secs(2);
 /// A start waits for the stream for as long as this: without it nothing would be told.
 const READY: Duration = Duration::from_secs(30);
+/// Podman cleans up behind a container within this time.
+const SETTLE: Duration = Duration::from_secs(1);
+const SETTLE_LOOK: Duration = Duration::from_millis(10);
 /// Runs that are looked at at the same time after a gap.
 const LOOK_AT_ONCE: usize = 8;
 
@@ -166,10 +169,25 @@ fn take(driver: &Arc<Driver>, event: &EventMessage) {
 /// A container ended: the engine knows how, unless somebody is removing it.
 async fn died(driver: &Driver, run: &Run) {
     let Ok(client) = driver.engine.client().await else { return };
+    if client.is_podman {
+        settled(&client, run).await;
+    }
     if let Err(trouble) = look(&client, driver, run).await {
         // the stream breaks with the engine, and all is looked at when it is back
         tracing::debug!(run = %run.id, %trouble, "a container that ended could not be looked at");
     }
+}
+
+/// Waits until Podman has cleaned up behind a container, or removed it: only then it can be told which of the two.
+async fn settled(client: &Client, run: &Run) {
+    let Some(id) = run.container() else { return };
+    let gone = async {
+        while api::inspect(client, &id).await.is_ok_and(|found| records::is_unsettled(&found)) {
+            sleep(SETTLE_LOOK).await;
+        }
+    };
+    // where nobody cleans up, it is as it is
+    let _ = timeout(SETTLE, gone).await;
 }
 
 async fn look_at_all(driver: &Arc<Driver>, client: &Client) {

@@ -154,6 +154,13 @@ pub(super) fn standing(found: &ContainerInspectResponse, memory: Option<u64>) ->
     }
 }
 
+/// Whether a container ended and Podman has neither cleaned up behind it nor removed it: `stopped`.
+pub(super) fn is_unsettled(found: &ContainerInspectResponse) -> bool {
+    let Some(state) = &found.state else { return false };
+    let stopped = state.status.unwrap_or(ContainerStateStatusEnum::EMPTY) == ContainerStateStatusEnum::EMPTY;
+    stopped && state.running != Some(true) && nanos(state.finished_at.as_deref()) > 0
+}
+
 fn ending(state: &ContainerState, memory: Option<u64>) -> Ending {
     let code = state.exit_code.unwrap_or(-1);
     let note = (state.oom_killed == Some(true)).then(|| match memory {
