@@ -13,8 +13,8 @@ use crate::shared::Shared;
 use crate::snapshot::Snapshot;
 use muster_core::{Command, Wanted};
 use muster_runtime::{Config, HostBinaries, Masters, ProcessRuntime, RuntimeError, release_memory};
-use muster_spec::{EnvironmentId, InstanceId, RunId, RuntimeKind, Selector, Stack};
-use muster_store::{Store, StoreError, Write};
+use muster_spec::{EnvironmentId, InstanceId, RunId, Selector, Stack};
+use muster_store::{Store, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -341,50 +341,6 @@ impl Engine {
         Ok(Stack::clone(&accepted.stack))
     }
 
-    /// Forgets an environment that is down: logs, history and ports. With `data` also what its services kept.
-    ///
-    /// # Errors
-    /// It still runs, or its files cannot be removed.
-    pub async fn remove(&self, id: &EnvironmentId, data: bool) -> Result<(), ErrorDocument> {
-        let handle = self.known(id)?;
-        let running = handle.now().running();
-        if running > 0 {
-            let text = format!("environment `{}` has {running} running instances", id.name);
-            return Err(ErrorDocument::new("environment::running", 1, text).help("run `muster down` first"));
-        }
-        if data {
-            self.remove_data(id).await?;
-        }
-        self.close(id).await;
-        self.inner.shared.ports.lock().await.remove(id);
-        let shared = &self.inner.shared;
-        shared.commit(Write::RemoveEnvironment(id.clone()).into()).await.map_err(|error| errors::journal(&error))?;
-        remove_folder(&shared.paths.environment(id))
-    }
-
-    /// Folders of this machine, and what the runtimes keep: named volumes, folders on other hosts. Says on which hosts. What
-    /// one of them cannot do now keeps no other from it.
-    async fn remove_data(&self, id: &EnvironmentId) -> Result<Vec<String>, ErrorDocument> {
-        let runtimes = &self.inner.shared.runtimes;
-        let now = self.handle(id).map(|handle| handle.now());
-        let stack = now.as_ref().and_then(|now| now.accepted.as_ref()).map(|accepted| Arc::clone(&accepted.stack));
-        let (mut hosts, mut failed) = (Vec::new(), None);
-        for kind in RuntimeKind::ALL {
-            // one for other hosts connects to none that it has nothing on, also none that the stack has no more
-            let chosen = kind == RuntimeKind::Remote
-                || stack.iter().any(|stack| stack.services.values().any(|service| service.runtime == kind));
-            let runtime = if chosen { runtimes.get(kind, id) } else { runtimes.made(kind, id) };
-            if let Some(runtime) = runtime {
-                match runtime.remove_data(id).await {
-                    Ok(on) => hosts.extend(on),
-                    Err(error) => drop(failed.get_or_insert(error)),
-                }
-            }
-        }
-        remove_folder(&self.inner.shared.paths.data(id))?;
-        failed.map_or(Ok(hosts), |error| Err(data_stays(id, error)))
-    }
-
     pub(crate) async fn close(&self, id: &EnvironmentId) {
         let handle = self.inner.environments.write().unwrap_or_else(PoisonError::into_inner).remove(id);
         if let Some(handle) = handle {
@@ -449,25 +405,6 @@ impl Engine {
                 return;
             }
         }
-    }
-}
-
-fn data_stays(id: &EnvironmentId, error: RuntimeError) -> ErrorDocument {
-    let why = match error {
-        RuntimeError::Unavailable { reason, .. } => reason,
-        other => other.to_string(),
-    };
-    ErrorDocument::new("runtime::failed", 1, format!("cannot remove all data of `{}`: {why}", id.name))
-        .help("put that right, and run `muster down --data` again")
-}
-
-fn remove_folder(folder: &std::path::Path) -> Result<(), ErrorDocument> {
-    match std::fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            let text = format!("cannot remove `{}`: {error}", folder.display());
-            Err(ErrorDocument::new("environment::files", 1, text))
-        }
-        Ok(()) | Err(_) => Ok(()),
     }
 }
 

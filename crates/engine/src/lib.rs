@@ -23,6 +23,7 @@ mod inputs;
 mod paths;
 mod ports;
 mod queries;
+mod removal;
 mod resolve;
 mod runtimes;
 mod shared;

@@ -3,18 +3,16 @@
 use super::live::Live;
 use super::message::{Answer, Handle, MAILBOX, Message};
 use super::record::EnvironmentRecord;
-use crate::clock::{rfc3339, wall_ns};
+use crate::clock::wall_ns;
 use crate::crash;
-use crate::documents::{AcceptedDocument, EventDocument};
+use crate::documents::AcceptedDocument;
 use crate::ports::PortTable;
 use crate::resolve::Resolver;
 use crate::shared::Shared;
 use crate::snapshot::{InstanceInfo, Snapshot};
-use muster_core::why::RecordedTransition;
-use muster_core::words::cause;
-use muster_core::{Command, Context, Effect, Event, Header, Machine, Reply, RequestId, State, Transition};
+use muster_core::{Command, Context, Effect, Event, Header, Machine, Reply, RequestId};
 use muster_spec::{EnvironmentId, InstanceId, RunId, SecretText, Stack};
-use muster_store::{Batch, InstanceRow, TransitionRow, Write};
+use muster_store::{Batch, Write};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -64,7 +62,7 @@ impl Leaving {
         if fact == Some(Self::YES) { Self::Asked } else { Self::No }
     }
 
-    fn fact(self) -> &'static str {
+    pub(super) fn fact(self) -> &'static str {
         if self == Self::No { Self::NO } else { Self::YES }
     }
 }
@@ -108,10 +106,10 @@ pub(crate) struct Actor {
     /// Hashes of the inputs of jobs, as of the last `up`.
     pub(super) inputs: HashMap<InstanceId, String>,
     next_request: RequestId,
-    saved_header: Header,
-    saved_leaving: Leaving,
+    pub(super) saved_header: Header,
+    pub(super) saved_leaving: Leaving,
     stack_generation: u64,
-    seq: u64,
+    pub(super) seq: u64,
     snapshot: watch::Sender<Arc<Snapshot>>,
     pub(super) log_grew: watch::Sender<()>,
     randomness: u64,
@@ -339,103 +337,9 @@ impl Actor {
         self.shared.touch();
     }
 
-    /// The environment's own facts, when they changed: with the boot that its times belong to.
-    fn header(&mut self) -> Vec<Write> {
-        let fact = |key: &str, value: String| Write::PutFact {
-            environment: Some(self.id.clone()),
-            key: key.to_owned(),
-            value,
-        };
-        let mut facts = Vec::new();
-        let header = self.machine.header();
-        if header != self.saved_header {
-            facts.push(fact("header", serde_json::to_string(&header).unwrap_or_default()));
-            facts.push(fact("boot", self.shared.boot.clone()));
-        }
-        if self.leaving.fact() != self.saved_leaving.fact() {
-            facts.push(fact(Leaving::FACT, self.leaving.fact().to_owned()));
-        }
-        (self.saved_header, self.saved_leaving) = (header, self.leaving);
-        facts
-    }
-
     /// An instance as readers see it now.
     pub(super) fn shown(&self, instance: &InstanceId) -> Option<Arc<InstanceInfo>> {
         self.snapshot.borrow().instances.get(instance).cloned()
-    }
-
-    /// Turns what the core recorded and changed into rows.
-    fn writes(&mut self, turn: &mut Turn) -> Vec<Transition> {
-        let at_ns = i64::try_from(wall_ns()).unwrap_or(i64::MAX);
-        let mut transitions = Vec::new();
-        for effect in &turn.effects {
-            match effect {
-                Effect::Record(transition) => {
-                    turn.touched.insert(transition.instance.clone());
-                    transitions.push(transition.clone());
-                }
-                Effect::Start { instance, run } => turn.writes.push(self.begun(instance, *run)),
-                Effect::Succeeded { instance, .. } => turn.writes.extend(self.success(instance)),
-                Effect::Stop { .. }
-                | Effect::Kill { .. }
-                | Effect::Recover { .. }
-                | Effect::Probe { .. }
-                | Effect::Forget { .. }
-                | Effect::Reply { .. } => {}
-            }
-        }
-        let header = self.header();
-        turn.writes.extend(header);
-        for row in self.machine.take_dirty() {
-            turn.touched.insert(row.instance.clone());
-            turn.writes.push(self.row(row, at_ns));
-        }
-        turn.writes.extend(transitions.iter().map(|transition| {
-            Write::Transition(muster_store::Transition {
-                at_ns,
-                environment: self.id.clone(),
-                instance: transition.instance.clone(),
-                run: transition.run,
-                from_state: transition.from.to_string(),
-                to_state: transition.to.to_string(),
-                cause_json: serde_json::to_string(&transition.cause).unwrap_or_default(),
-            })
-        }));
-        transitions
-    }
-
-    fn row(&self, row: muster_core::InstanceRow, updated_at: i64) -> Write {
-        if row.removed {
-            return Write::RemoveInstance { environment: self.id.clone(), instance: row.instance };
-        }
-        let run_number = self.machine.view(&row.instance).map_or(0, |view| view.run);
-        let state_json = serde_json::to_string(&row).unwrap_or_default();
-        Write::PutInstance(InstanceRow {
-            environment: self.id.clone(),
-            instance: row.instance,
-            state_json,
-            run_number,
-            updated_at,
-        })
-    }
-
-    fn publish_events(&mut self, seqs: &[i64], transitions: Vec<Transition>) {
-        let at = rfc3339(wall_ns());
-        for (seq, transition) in seqs.iter().zip(transitions) {
-            self.seq = seq.unsigned_abs();
-            // An error means that nobody listens.
-            let _ = self.shared.events.send(EventDocument {
-                schema: "muster.event.v1".to_owned(),
-                seq: self.seq,
-                at: at.clone(),
-                environment: self.id.to_string(),
-                instance: transition.instance.to_string(),
-                run: transition.run,
-                from: transition.from.to_string(),
-                to: transition.to.to_string(),
-                cause: cause(&transition.cause),
-            });
-        }
     }
 
     /// A new picture for readers, in which only what was touched is made anew.
@@ -519,32 +423,4 @@ fn fresh_randomness() -> u64 {
         Ok(_) => u64::from_le_bytes(bytes),
         Err(_) => wall_ns(),
     }
-}
-
-/// An event of the journal as it is shown.
-pub(crate) fn event_document(row: &TransitionRow) -> EventDocument {
-    let transition = &row.transition;
-    let told = serde_json::from_str(&transition.cause_json).map(|told| cause(&told));
-    EventDocument {
-        schema: "muster.event.v1".to_owned(),
-        seq: row.seq.unsigned_abs(),
-        at: rfc3339(transition.at_ns.unsigned_abs()),
-        environment: transition.environment.to_string(),
-        instance: transition.instance.to_string(),
-        run: transition.run,
-        from: transition.from_state.clone(),
-        to: transition.to_state.clone(),
-        cause: told.unwrap_or_default(),
-    }
-}
-
-/// An entry of the journal as the core wrote it; `None` when it cannot be read.
-pub(crate) fn recorded(row: &TransitionRow) -> Option<RecordedTransition> {
-    let transition = &row.transition;
-    let state = |text: &str| State::ALL.into_iter().find(|state| state.as_str() == text);
-    let (from, to) = (state(&transition.from_state)?, state(&transition.to_state)?);
-    let cause = serde_json::from_str(&transition.cause_json).ok()?;
-    let (instance, run) = (transition.instance.clone(), transition.run);
-    let transition = Transition { instance, run, from, to, cause };
-    Some(RecordedTransition { seq: row.seq.unsigned_abs(), at_ns: row.transition.at_ns, transition })
 }

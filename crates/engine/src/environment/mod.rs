@@ -13,6 +13,7 @@ mod commands;
 mod copy;
 mod effects;
 mod inside;
+mod journal;
 mod launch;
 mod live;
 mod message;
@@ -21,8 +22,9 @@ mod record;
 mod recovery;
 mod step;
 
-pub(crate) use actor::{Actor, Seed, event_document, recorded};
+pub(crate) use actor::{Actor, Seed};
 pub(crate) use build::Job;
+pub(crate) use journal::{event_document, recorded};
 pub(crate) use message::{Handle, Message};
 pub(crate) use prober::Examined;
 pub(crate) use record::{EnvironmentRecord, private_dir};
