@@ -23,12 +23,12 @@ enum Place {
     Site(Box<Site>),
 }
 
-/// What keeps a service's main process, and that process.
+/// What keeps a service's main process.
 pub(crate) struct Keeper {
     /// Kills it.
     kill: Box<dyn Fn()>,
-    /// The main process of the service.
-    pub(crate) of: Option<Process>,
+    /// Its children: the main process, and what has forked away from that.
+    pub(crate) of: Vec<Process>,
 }
 
 impl Keeper {
@@ -104,7 +104,7 @@ fn shim(root: &std::path::Path, service: &str) -> Option<Keeper> {
         let line = process.command_line();
         line.starts_with("muster-shim") && line.contains(&name)
     })?;
-    let of = proc::all().into_iter().find(|process| process.parent() == Some(shim));
+    let of = proc::all().into_iter().filter(|process| process.parent() == Some(shim)).collect();
     Some(Keeper { kill: Box::new(move || shim.kill()), of })
 }
 
@@ -116,7 +116,7 @@ fn container(site: &Site, service: &str) -> Option<Keeper> {
     let found = site.engine.get(&format!("/containers/json?filters={filters}")).ok()?;
     let id = found[0]["Id"].as_str()?.to_owned();
     let pid = site.engine.container(&id).ok()??["State"]["Pid"].as_i64()?;
-    let of = Process::of(i32::try_from(pid).ok()?);
+    let of = Process::of(i32::try_from(pid).ok()?).into_iter().collect();
     let engine = site.engine.clone();
     let kill = move || {
         // one that ended in between has got what it was to get

@@ -211,9 +211,11 @@ fn strike(field: &Field, target: Target, phase: Phase, cli: Option<&Running>, le
     let before = home.workers_alive();
     // a `down` may be done before we come to it
     let over = || phase == Phase::Stopping && home.workers_alive().is_empty();
-    let keeper = || field.keeper(struck_service(phase)).map(Some).or_else(|| over().then_some(None));
+    let service = struck_service(phase);
+    let keeper = || field.keeper(service).map(Some).or_else(|| over().then_some(None));
     let keeper = (target == Target::Shim).then(|| wait_for("a supervisor", PATIENCE, keeper)).flatten();
-    let victim = keeper.as_ref().and_then(|keeper| keeper.of).filter(|of| before.iter().any(|(_, one)| one == of));
+    let mut main = before.iter().filter(|(name, _)| name == service).map(|(_, process)| *process);
+    let victim = main.find(|process| keeper.as_ref().is_some_and(|keeper| keeper.of.contains(process)));
     let_pass();
     match target {
         Target::Daemon => daemon.into_iter().for_each(|daemon| {
