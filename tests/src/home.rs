@@ -42,7 +42,7 @@ impl Home {
     #[must_use]
     pub fn new() -> Self {
         // short: sockets lie below it
-        let root = tempfile::Builder::new().prefix("me-").tempdir_in("/tmp").expect("a folder");
+        let root = tempfile::Builder::new().prefix("me-").tempdir_in(muster_testkit::base()).expect("a folder");
         let home = Self { root, variables: Vec::new(), commands: AtomicUsize::new(0), program: None };
         for name in ["h", "x", "m", "p", "u", "o"] {
             fs::DirBuilder::new().mode(0o700).create(home.root().join(name)).expect("a folder");

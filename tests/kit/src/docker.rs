@@ -1,11 +1,11 @@
 //! Docker Engine, started as root below one folder.
 
 use crate::background::Background;
+use crate::number::Number;
 use crate::{Engine, Result, Trouble};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// dockerd starts a containerd and asks the kernel for everything it may use.
@@ -25,6 +25,13 @@ pub enum Networks {
         address: String,
     },
 }
+
+/// What an engine with the usual networks gives them, in order: first addresses that are only ever ours, so that bridges of
+/// an engine that was killed can be told from others and removed; on a machine that has a network there, Docker's own.
+const POOLS: [&str; 3] =
+    ["base=10.219.0.0/16,size=24", "base=172.16.0.0/12,size=20", "base=192.168.0.0/16,size=24"];
+/// How the first of them begins.
+const OURS: &str = "10.219.";
 
 /// A dockerd of ours.
 #[derive(Debug)]
@@ -70,10 +77,17 @@ impl Dockerd {
         dockerd.arg("--config-file").arg(at("daemon.json")).arg("--data-root").arg(self.data());
         dockerd.arg("--exec-root").arg(at("exec")).arg("--pidfile").arg(at("docker.pid"));
         dockerd.args(["--host", &engine.address(), "--log-level", "warn"]);
-        if let Networks::Beside { bridge, address } = &self.networks {
-            // never `--bridge none`: that removes the `docker0` of the other engine
-            make_bridge(bridge, address)?;
-            dockerd.args(["--bridge", bridge, "--iptables=false", "--ip-masq=false"]);
+        match &self.networks {
+            Networks::Usual => {
+                // their routes would be in the way of this one's
+                self.remove_bridges();
+                dockerd.args(POOLS.iter().flat_map(|pool| ["--default-address-pool", pool]));
+            }
+            Networks::Beside { bridge, address } => {
+                // never `--bridge none`: that removes the `docker0` of the other engine
+                make_bridge(bridge, address)?;
+                dockerd.args(["--bridge", bridge, "--iptables=false", "--ip-masq=false"]);
+            }
         }
         self.process.start(&mut dockerd)?;
         self.process.wait_ready(READY_WITHIN, || engine.answers())?;
@@ -94,19 +108,40 @@ impl Dockerd {
         self.process.pid()
     }
 
+    /// Removes what no engine removes when it ends: while it runs, containers would lose their networks.
+    fn remove_bridges(&self) {
+        let bridges = match &self.networks {
+            Networks::Usual => bridges_of_ours(),
+            // it may never have been made
+            Networks::Beside { bridge, .. } => vec![bridge.clone()],
+        };
+        for bridge in bridges {
+            let _ = Command::new("ip").args(["link", "delete", &bridge]).output();
+        }
+    }
+
     /// Ends it and removes all it had.
     ///
     /// # Errors
     /// When it does not end.
     pub fn remove(&self) -> Result<()> {
         self.stop()?;
-        if let Networks::Beside { bridge, .. } = &self.networks {
-            // it may never have been made
-            let _ = Command::new("ip").args(["link", "delete", bridge]).output();
-        }
+        self.remove_bridges();
         unmount_below(&self.folder);
         remove_folder(&self.folder)
     }
+}
+
+/// The bridges of networks that engines gave addresses of ours; `docker0` is each one's own affair.
+fn bridges_of_ours() -> Vec<String> {
+    let listed = Command::new("ip").args(["-brief", "-4", "address", "show", "type", "bridge"]).output();
+    let text = listed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    let ours = text.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        let name = words.next().filter(|name| name.starts_with("br-"))?;
+        words.any(|word| word.starts_with(OURS)).then(|| name.to_owned())
+    });
+    ours.collect()
 }
 
 /// A dockerd that belongs to one test: to be restarted, killed and cut off. Gone with the value.
@@ -114,6 +149,7 @@ impl Dockerd {
 pub struct PrivateDocker {
     dockerd: Dockerd,
     _folder: tempfile::TempDir,
+    _number: Number,
 }
 
 impl PrivateDocker {
@@ -134,22 +170,24 @@ impl PrivateDocker {
     }
 
     fn make(disk: Option<u64>) -> Result<Self> {
-        static MADE: AtomicU32 = AtomicU32::new(0);
-        let folder = tempfile::Builder::new().prefix("mpd-").tempdir_in("/tmp").map_err(Trouble::at("a folder"))?;
-        let number = std::process::id().wrapping_mul(4).wrapping_add(MADE.fetch_add(1, Ordering::Relaxed)) % 12_800;
+        let folder = tempfile::Builder::new().prefix("mpd-").tempdir_in(crate::base()).map_err(Trouble::at("a folder"))?;
+        let taken = Number::take("mpd", 12_800)?;
+        let number = taken.get();
         let networks = Networks::Beside {
             bridge: format!("mpd{number}"),
             // namespaced hosts have 10.218.0.0/16
             address: format!("10.{}.{}.1/24", 150 + number / 256, number % 256),
         };
         let dockerd = Dockerd::below(&folder.path().join("d"), networks);
+        // a killed test's
+        dockerd.remove_bridges();
         if let Some(bytes) = disk {
             let data = dockerd.data();
             fs::create_dir_all(&data).map_err(Trouble::at(data.display()))?;
             let options = format!("size={bytes}");
             crate::services::succeed(Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(data))?;
         }
-        let private = Self { dockerd, _folder: folder };
+        let private = Self { dockerd, _folder: folder, _number: taken };
         crate::images::ensure(&private.dockerd.start()?)?;
         Ok(private)
     }

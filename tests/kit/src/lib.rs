@@ -20,12 +20,22 @@ pub mod host;
 pub mod http;
 pub mod images;
 pub mod namespace;
+mod number;
 pub mod podman;
 pub mod postgres;
 pub mod services;
 
 pub use components::{shown, skip};
 pub use engine::Engine;
+use std::path::PathBuf;
+
+/// Where tests make their folders: short, since sockets lie below, and on a real disk, as users' are. `MUSTER_TEST_BASE` names
+/// another place, like one in memory, where a measurement is to be without the disk's share.
+#[must_use]
+pub fn base() -> PathBuf {
+    let named = std::env::var_os("MUSTER_TEST_BASE").filter(|value| !value.is_empty());
+    named.map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
+}
 
 /// Why a component cannot be had, in words.
 #[derive(Debug)]

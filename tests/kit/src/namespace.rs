@@ -10,13 +10,13 @@
 //! Killing its first process ends everything on it at once, as a power cut does; [`Namespace::boot`] is then another boot.
 
 use crate::background::Background;
+use crate::number::Number;
 use crate::services::succeed;
 use crate::{Result, Trouble};
 use rustix::process::{Pid, Signal};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// Programs that reap what is orphaned and do nothing else: Debian's `docker.io` or `tini` bring one.
@@ -29,7 +29,7 @@ const BOOT_WITHIN: Duration = Duration::from_secs(30);
 pub struct Namespace {
     folder: PathBuf,
     name: String,
-    number: u32,
+    number: Number,
     machine: Option<String>,
     disk: Option<u64>,
     init: Background,
@@ -43,13 +43,14 @@ impl Namespace {
     /// # Errors
     /// When this user cannot, or a tool is missing.
     pub fn make(folder: &Path, machine: Option<String>, disk: Option<u64>) -> Result<Self> {
-        static MADE: AtomicU32 = AtomicU32::new(0);
-        // unique among the tests that run at the same time, and short: interfaces are named after it
-        let number = std::process::id().wrapping_mul(16).wrapping_add(MADE.fetch_add(1, Ordering::Relaxed)) % 16_000;
-        let name = format!("mh{number}");
+        // short: interfaces are named after it
+        let number = Number::take("mh", 16_000)?;
+        let name = format!("mh{}", number.get());
         let init = Background::of(folder, "init");
         let namespace = Self { folder: folder.to_owned(), name, number, machine, disk, init };
         fs::create_dir_all(namespace.home()).map_err(Trouble::at(folder.display()))?;
+        // a killed test's
+        namespace.unname();
         succeed(Command::new("ip").args(["netns", "add", &namespace.name]))?;
         namespace.wire()?;
         namespace.boot()?;
@@ -185,7 +186,7 @@ impl Namespace {
     /// Both ends of the link: ours and theirs.
     fn ends(&self) -> (String, String) {
         let end = |offset: u32| {
-            let last = self.number * 4 + offset;
+            let last = self.number.get() * 4 + offset;
             format!("10.218.{}.{}", last / 256, last % 256)
         };
         (end(1), end(2))
@@ -208,6 +209,13 @@ impl Namespace {
         Ok(())
     }
 
+    /// Removes its link and its name, where there are such.
+    fn unname(&self) {
+        // with the namespace the link would go as well, but only some time later
+        let _ = Command::new("ip").args(["link", "delete", &format!("{}a", self.name)]).output();
+        let _ = Command::new("ip").args(["netns", "delete", &self.name]).output();
+    }
+
     fn rules(&self, change: &str) -> Result<()> {
         for (chain, direction) in [("INPUT", "-i"), ("OUTPUT", "-o")] {
             let mut command = Command::new("ip");
@@ -225,8 +233,6 @@ impl Drop for Namespace {
         if let Err(error) = self.power_off() {
             eprintln!("the host {} is left: {error}", self.name);
         }
-        // with the namespace the link would go as well, but only some time later
-        let _ = Command::new("ip").args(["link", "delete", &format!("{}a", self.name)]).output();
-        let _ = Command::new("ip").args(["netns", "delete", &self.name]).output();
+        self.unname();
     }
 }
