@@ -7,8 +7,9 @@
 use muster_e2e::kit::{components, images, shown};
 use muster_e2e::{Home, Site};
 use std::fmt::Write as _;
+use std::io::Read as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -130,6 +131,37 @@ impl Starts {
     }
 }
 
+/// The same programs with nothing around them, from nothing to the first words of each: what the machine itself takes.
+fn bare(line: &str) -> Starts {
+    let mut starts = Starts { one: Vec::new(), twenty: Vec::new() };
+    for _ in 0..ROUNDS {
+        starts.one.push(bare_start(line, 1));
+        starts.twenty.push(bare_start(line, 20));
+    }
+    starts
+}
+
+fn bare_start(line: &str, count: usize) -> Duration {
+    let mut children = Vec::new();
+    let time = timed(|| {
+        children.extend((0..count).map(|number| {
+            let words = format!("{line} bare-{number} idle");
+            let (program, arguments) = words.split_once(' ').expect("arguments");
+            let mut command = Command::new(program);
+            command.args(arguments.split(' ')).stdin(Stdio::null()).stdout(Stdio::piped());
+            command.spawn().expect("the worker can be run")
+        }));
+        for child in &mut children {
+            let said = child.stdout.as_mut().expect("it is piped").read(&mut [0; 1]);
+            assert_eq!(said.expect("its words can be read"), 1);
+        }
+    });
+    for mut child in children {
+        child.kill().and_then(|()| child.wait()).expect("it ends");
+    }
+    time
+}
+
 /// Each way, of a host that is far away.
 const WIRE: Duration = Duration::from_millis(5);
 /// What two medians of the same differ by on a machine that has other work.
@@ -145,6 +177,7 @@ fn twenty_remote_services_start_in_a_small_multiple_of_the_time_of_one() {
     // the same twenty executions without a link: what of it is the machine's
     let process = |name: &str| format!("command: \"{line} {name} idle\"");
     let local = starts(&site.home, process).shown("the same as processes");
+    bare(&line).shown("the same programs with nothing around them");
     let config = site.home.root().join("far_config");
     let lines = std::fs::read_to_string(site.host.config()).expect("ssh's configuration");
     let wire = format!("{} wire far-away %h:%p {}", site.home.worker_line(), WIRE.as_millis());

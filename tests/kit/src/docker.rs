@@ -28,8 +28,7 @@ pub enum Networks {
 
 /// What an engine with the usual networks gives them, in order: first addresses that are only ever ours, so that bridges of
 /// an engine that was killed can be told from others and removed; on a machine that has a network there, Docker's own.
-const POOLS: [&str; 3] =
-    ["base=10.219.0.0/16,size=24", "base=172.16.0.0/12,size=20", "base=192.168.0.0/16,size=24"];
+const POOLS: [&str; 3] = ["base=10.219.0.0/16,size=24", "base=172.16.0.0/12,size=20", "base=192.168.0.0/16,size=24"];
 /// How the first of them begins.
 const OURS: &str = "10.219.";
 
@@ -170,7 +169,8 @@ impl PrivateDocker {
     }
 
     fn make(disk: Option<u64>) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("mpd-").tempdir_in(crate::base()).map_err(Trouble::at("a folder"))?;
+        let folder =
+            tempfile::Builder::new().prefix("mpd-").tempdir_in(crate::base()).map_err(Trouble::at("a folder"))?;
         let taken = Number::take("mpd", 12_800)?;
         let number = taken.get();
         let networks = Networks::Beside {

@@ -63,7 +63,8 @@ impl Host {
     /// When it cannot be made so, or sshd does not come up.
     pub fn make(sshd: &Path, plan: Plan) -> Result<Self> {
         // short: sockets lie below it
-        let folder = tempfile::Builder::new().prefix("mh-").tempdir_in(crate::base()).map_err(Trouble::at("a folder"))?;
+        let folder =
+            tempfile::Builder::new().prefix("mh-").tempdir_in(crate::base()).map_err(Trouble::at("a folder"))?;
         let root = folder.path();
         let namespace = plan.namespaced.then(|| Namespace::make(root, plan.machine, plan.disk)).transpose()?;
         fs::create_dir_all(root.join("home")).map_err(Trouble::at(root.display()))?;
