@@ -3,6 +3,10 @@
 //! Both sides are whole commands in the same run, one after the other in turn, on a machine that does nothing else. The medians
 //! of ten rounds are shown beside what is promised. Remote services are measured on a host of this machine, where a round trip
 //! costs nothing, and over a wire of 5 ms each way, where it is most of the time.
+//!
+//! What varies here is the disk: ext4 gives an inode that was deleted in the last minute to no new file and passes over each such
+//! one it meets (`recently_deleted` in its ialloc.c), so that on a machine that has just deleted thousands of files, as tests do,
+//! making one takes milliseconds. `MUSTER_TEST_BASE=/dev/shm` leaves the disk out.
 
 use muster_e2e::kit::{components, images, shown};
 use muster_e2e::{Home, Site};
