@@ -322,6 +322,12 @@ impl Report {
         self.items.iter().any(|item| item.severity == Severity::Error)
     }
 
+    /// What was found first: its line, from 1, where it has one, and what is wrong.
+    pub(crate) fn first(&self) -> Option<(usize, &str)> {
+        let item = self.items.first()?;
+        Some((item.span.map_or(0, |span| span.line as usize), &item.message))
+    }
+
     /// Whether a variable within `span` is not set: what stands there is not what will.
     pub(crate) fn is_unset_within(&self, span: Span) -> bool {
         let within = |other: Span| other.file == span.file && span.start <= other.start && other.end <= span.end;

@@ -5,8 +5,8 @@ use super::gotemplate::{REPLICA, escape};
 use super::merge::assignments;
 use super::project::clean;
 use super::translate::Renderer;
-use super::yaml::{Map, Node};
 use super::{ImportOptions, ReadText, dotenv};
+use crate::tree::{Map, Node};
 use indexmap::IndexMap;
 use serde_json::{Map as Object, Value, json};
 use std::path::Path;
@@ -104,12 +104,12 @@ pub(super) fn command_variables(fields: &mut Fields<'_>, report: &mut Report) ->
     let empty = Map::new();
     let commands = fields.map("env_cmds", report).unwrap_or(&empty);
     let mut out = Object::new();
-    for (name, node) in commands {
+    for (name, entry) in commands {
         let reason = "the caller's variable of this name has precedence here";
         let instead = "it is a variable of the stack, taken from the command, and empty when that fails";
         report.loss.push(&format!("{path}.{name}"), reason, instead);
         // the document's `variables` are not interpolated, so nothing is escaped
-        let command = node.as_text().unwrap_or_default();
+        let command = entry.value.as_text().unwrap_or_default();
         out.insert(name.clone(), json!({ "from": { "command": command }, "default": "" }));
     }
     out

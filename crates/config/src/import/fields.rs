@@ -1,7 +1,7 @@
 //! Reading fields of a map as process-compose types them, and remembering which were read.
 
-use super::yaml::{Map, Node};
 use super::{ImportProblem, LossReport};
+use crate::tree::{Map, Node};
 use std::collections::BTreeSet;
 
 /// Where losses and problems are collected.
@@ -53,7 +53,7 @@ impl<'a> Fields<'a> {
     /// A field that is there and not null.
     pub(super) fn node(&mut self, key: &'static str) -> Option<&'a Node> {
         self.taken.insert(key);
-        self.map.get(key).filter(|node| !node.is_null())
+        self.map.get(key).map(|entry| &entry.value).filter(|node| !node.is_null())
     }
 
     fn wrong<T>(&self, key: &str, wanted: &'static str, report: &mut Report) -> Option<T> {
@@ -63,19 +63,16 @@ impl<'a> Fields<'a> {
 
     /// A text; an empty one is as good as none.
     pub(super) fn text(&mut self, key: &'static str, report: &mut Report) -> Option<String> {
-        match self.node(key)? {
-            Node::Scalar { text, .. } => Some(text.clone()).filter(|text| !text.is_empty()),
-            Node::Seq(_) | Node::Map(_) => self.wrong(key, "a text", report),
+        match self.node(key)?.as_text() {
+            Some(text) => Some(text.to_owned()).filter(|text| !text.is_empty()),
+            None => self.wrong(key, "a text", report),
         }
     }
 
     /// A number; 0 when it is not there.
     pub(super) fn number(&mut self, key: &'static str, report: &mut Report) -> i64 {
         let Some(node) = self.node(key) else { return 0 };
-        let number = match node {
-            Node::Scalar { text, plain: true } => text.replace('_', "").parse().ok(),
-            Node::Scalar { .. } | Node::Seq(_) | Node::Map(_) => None,
-        };
+        let number = node.as_plain().and_then(|text| text.replace('_', "").parse().ok());
         number.or_else(|| self.wrong(key, "a whole number", report)).unwrap_or(0)
     }
 
@@ -87,19 +84,14 @@ impl<'a> Fields<'a> {
 
     /// A map.
     pub(super) fn map(&mut self, key: &'static str, report: &mut Report) -> Option<&'a Map> {
-        match self.node(key)? {
-            Node::Map(map) => Some(map),
-            Node::Scalar { .. } | Node::Seq(_) => self.wrong(key, "a map", report),
-        }
+        self.node(key)?.as_map().or_else(|| self.wrong(key, "a map", report))
     }
 
     /// A list of texts; empty when it is not there.
     pub(super) fn list(&mut self, key: &'static str, report: &mut Report) -> Vec<String> {
         let Some(node) = self.node(key) else { return Vec::new() };
-        let items = match node {
-            Node::Seq(items) => items.iter().map(|item| item.as_text().map(str::to_owned)).collect::<Option<Vec<_>>>(),
-            Node::Scalar { .. } | Node::Map(_) => None,
-        };
+        let texts = |items: &[Node]| items.iter().map(|item| item.as_text().map(str::to_owned)).collect();
+        let items: Option<Vec<String>> = node.as_list().and_then(texts);
         items.or_else(|| self.wrong(key, "a list of texts", report)).unwrap_or_default()
     }
 
@@ -127,12 +119,9 @@ impl<'a> Fields<'a> {
 
 /// Yes or no as YAML 1.1 writes it, which process-compose's reader accepts.
 pub(super) fn node_flag(node: &Node) -> Option<bool> {
-    match node {
-        Node::Scalar { text, plain: true } => match text.to_ascii_lowercase().as_str() {
-            "true" | "yes" | "on" | "y" => Some(true),
-            "false" | "no" | "off" | "n" => Some(false),
-            _ => None,
-        },
-        Node::Scalar { .. } | Node::Seq(_) | Node::Map(_) => None,
+    match node.as_plain()?.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" | "y" => Some(true),
+        "false" | "no" | "off" | "n" => Some(false),
+        _ => None,
     }
 }

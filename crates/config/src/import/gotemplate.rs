@@ -1,6 +1,6 @@
 //! The part of Go's text templates that people use in process files: `{{ .NAME }}`, literals, comments, trim markers.
 
-use super::yaml::{Map, Node};
+use crate::tree::{Kind, Map, Node};
 
 /// How the produced document names a replica's number, counted from 0 as process-compose does.
 pub(super) const REPLICA: &str = "${replica0}";
@@ -103,21 +103,21 @@ fn literal(body: &str) -> Option<String> {
 
 fn lookup(map: &Map, path: &str) -> Option<String> {
     let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
-    match (map.get(name)?, rest) {
-        (Node::Map(inner), Some(rest)) => lookup(inner, rest),
-        (node, None) => Some(display(node)),
-        (Node::Scalar { .. } | Node::Seq(_), Some(_)) => None,
+    let node = &map.get(name)?.value;
+    match rest {
+        Some(rest) => lookup(node.as_map()?, rest),
+        None => Some(display(node)),
     }
 }
 
 /// As Go prints a value.
-fn display(node: &Node) -> String {
-    match node {
-        Node::Scalar { text, .. } if node.is_null() && !text.is_empty() => "<no value>".to_owned(),
-        Node::Scalar { text, .. } => text.clone(),
-        Node::Seq(items) => format!("[{}]", items.iter().map(display).collect::<Vec<_>>().join(" ")),
-        Node::Map(map) => {
-            let mut pairs: Vec<_> = map.iter().map(|(key, value)| format!("{key}:{}", display(value))).collect();
+pub(super) fn display(node: &Node) -> String {
+    match &node.kind {
+        Kind::Scalar(scalar) if node.is_null() && !scalar.text.is_empty() => "<no value>".to_owned(),
+        Kind::Scalar(scalar) => scalar.text.clone(),
+        Kind::List(items) => format!("[{}]", items.iter().map(display).collect::<Vec<_>>().join(" ")),
+        Kind::Map(map) => {
+            let mut pairs: Vec<_> = map.iter().map(|(key, entry)| format!("{key}:{}", display(&entry.value))).collect();
             pairs.sort();
             format!("map[{}]", pairs.join(" "))
         }

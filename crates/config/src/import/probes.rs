@@ -3,7 +3,7 @@
 use super::fields::{Fields, Report};
 use super::gotemplate::escape;
 use super::translate::Renderer;
-use super::yaml::Map;
+use crate::tree::Map;
 use serde_json::{Map as Object, Value, json};
 
 /// The shell of a project and the argument before a script.
@@ -104,5 +104,5 @@ fn http(mut fields: Fields<'_>, render: &Renderer<'_>, report: &mut Report) -> V
 }
 
 fn texts(map: &Map) -> Object<String, Value> {
-    map.iter().map(|(key, value)| (key.clone(), json!(escape(value.as_text().unwrap_or_default())))).collect()
+    map.iter().map(|(key, entry)| (key.clone(), json!(escape(entry.value.as_text().unwrap_or_default())))).collect()
 }

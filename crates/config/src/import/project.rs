@@ -1,9 +1,10 @@
 //! Loading: files in order, what they extend before them, and processes that extend processes.
 
-use super::fields::{Report, node_flag};
+use super::fields::Report;
 use super::merge::merge;
-use super::yaml::{self, Map, Node};
-use super::{ImportOptions, ImportProblem, ReadText, SourceFile, dotenv, expand};
+use super::select::says_yes;
+use super::{ImportOptions, ImportProblem, ReadText, SourceFile, dotenv, expand, yaml};
+use crate::tree::{Kind, Map, Node};
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
@@ -59,7 +60,7 @@ pub(super) fn load(
     for (index, file) in files.iter().enumerate() {
         let mut fields = loader.parse(&file.path, &file.text)?;
         let parent = fields.shift_remove("extends");
-        loader.extend(parent.as_ref(), &file.path, index)?;
+        loader.extend(parent.as_ref().map(|entry| &entry.value), &file.path, index)?;
         loader.loaded.push(fields);
     }
     for name in &loader.expanded {
@@ -70,15 +71,15 @@ pub(super) fn load(
     for fields in &loader.loaded {
         merge(&mut merged, fields);
     }
-    let mut processes = match merged.shift_remove("processes") {
-        Some(Node::Map(map)) => map,
+    let mut processes = match merged.shift_remove("processes").map(|entry| entry.value) {
+        Some(Node { kind: Kind::Map(map), .. }) => map,
         Some(node) if !node.is_null() => {
             return Err(ImportProblem::WrongType { field: "processes".to_owned(), wanted: "a map" });
         }
         Some(_) | None => Map::new(),
     };
-    for process in processes.values_mut().filter(|process| process.is_null()) {
-        *process = Node::Map(Map::new());
+    for process in processes.values_mut().map(|entry| &mut entry.value).filter(|process| process.is_null()) {
+        process.kind = Kind::Map(Map::new());
     }
     let mut project = Project { fields: merged, processes, dotenv: loader.dotenv };
     resolve_extends(&mut project.processes)?;
@@ -111,7 +112,7 @@ impl Loader<'_> {
             text: text[bad.0..].lines().next().unwrap_or_default().chars().take(40).collect(),
         })?;
         let fields = yaml::parse(path, &expanded.text)?;
-        if fields.get("disable_env_expansion").and_then(node_flag) == Some(true) {
+        if says_yes(&fields, "disable_env_expansion") {
             return yaml::parse(path, text);
         }
         self.expanded.extend(expanded.names);
@@ -134,18 +135,17 @@ impl Loader<'_> {
         anchor_working_dirs(&mut base, parent.parent().unwrap_or(Path::new("")));
         let grandparent = base.shift_remove("extends");
         self.loaded.insert(index.min(self.loaded.len()), base);
-        self.extend(grandparent.as_ref(), &parent, index)
+        self.extend(grandparent.as_ref().map(|entry| &entry.value), &parent, index)
     }
 }
 
 /// Processes of an extended file run in its folder unless they name another.
 fn anchor_working_dirs(fields: &mut Map, folder: &Path) {
-    let Some(Node::Map(processes)) = fields.get_mut("processes") else { return };
-    for process in processes.values_mut() {
-        let Node::Map(process) = process else { continue };
-        let own = process.get("working_dir").and_then(Node::as_text).unwrap_or_default();
+    let Some(processes) = fields.get_mut("processes").and_then(|entry| entry.value.as_map_mut()) else { return };
+    for process in processes.values_mut().filter_map(|entry| entry.value.as_map_mut()) {
+        let own = process.get("working_dir").and_then(|entry| entry.value.as_text()).unwrap_or_default();
         let anchored = clean(&folder.join(own));
-        process.insert("working_dir".to_owned(), Node::text(&anchored.to_string_lossy()));
+        process.insert("working_dir".to_owned(), yaml::entry(yaml::text(&anchored.to_string_lossy())));
     }
 }
 
@@ -156,6 +156,10 @@ fn resolve_extends(processes: &mut Map) -> Result<(), ImportProblem> {
         resolve_one(processes, &name, &mut resolved, &mut Vec::new())?;
     }
     Ok(())
+}
+
+fn process_of<'a>(processes: &'a mut Map, name: &str) -> Option<&'a mut Map> {
+    processes.get_mut(name)?.value.as_map_mut()
 }
 
 fn resolve_one(
@@ -170,22 +174,16 @@ fn resolve_one(
     if open.iter().any(|process| process == name) {
         return Err(ImportProblem::ExtendsCircular { process: name.to_owned() });
     }
-    let parent = match processes.get_mut(name) {
-        Some(Node::Map(process)) => process.shift_remove("extends"),
-        Some(Node::Scalar { .. } | Node::Seq(_)) | None => None,
-    };
-    if let Some(parent) = parent.as_ref().and_then(Node::as_text).filter(|text| !text.is_empty()) {
+    let parent = process_of(processes, name).and_then(|process| process.shift_remove("extends"));
+    if let Some(parent) = parent.as_ref().and_then(|entry| entry.value.as_text()).filter(|text| !text.is_empty()) {
         if !processes.contains_key(parent) {
             return Err(ImportProblem::ExtendsUnknown { process: name.to_owned(), parent: parent.to_owned() });
         }
         open.push(name.to_owned());
         resolve_one(processes, parent, resolved, open)?;
         open.pop();
-        let mut merged = match processes.get(parent) {
-            Some(Node::Map(map)) => map.clone(),
-            Some(Node::Scalar { .. } | Node::Seq(_)) | None => Map::new(),
-        };
-        if let Some(Node::Map(own)) = processes.get_mut(name) {
+        let mut merged = process_of(processes, parent).cloned().unwrap_or_default();
+        if let Some(own) = process_of(processes, name) {
             merge(&mut merged, own);
             *own = merged;
         }
@@ -224,10 +222,8 @@ mod tests {
             ("sub/c.yaml", "processes: {p: {command: c, description: c, namespace: c}, q: {working_dir: ../x}}"),
         ];
         let project = load_texts(&files, &["a.yaml"]).unwrap();
-        let text = |process: &str, key: &str| match &project.processes[process] {
-            Node::Map(map) => map[key].as_text().unwrap().to_owned(),
-            other => panic!("{other:?}"),
-        };
+        let text =
+            |process: &str, key: &str| project.processes[process].value.get(key).and_then(Node::as_text).unwrap();
         assert_eq!([text("p", "command"), text("p", "description"), text("p", "namespace")], ["a", "b", "c"]);
         assert_eq!([text("p", "working_dir"), text("q", "working_dir")], ["sub", "x"]);
         let twice = load_texts(&files, &["a.yaml", "sub/c.yaml"]).unwrap_err();

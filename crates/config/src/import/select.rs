@@ -2,8 +2,8 @@
 
 use super::fields::{Fields, Report, node_flag};
 use super::project::Project;
-use super::yaml::{Map, Node};
 use super::{ImportOptions, ImportProblem};
+use crate::tree::{Kind, Map};
 use indexmap::IndexMap;
 use std::collections::BTreeSet;
 
@@ -47,15 +47,13 @@ pub(super) const DEFAULT_NAMESPACE: &str = "default";
 /// Reads what decides about starting and checks what process-compose checks.
 pub(super) fn read<'a>(project: &'a Project, options: &ImportOptions, report: &mut Report) -> Processes<'a> {
     let mut processes = Processes::new();
-    for (name, node) in &project.processes {
+    for (name, entry) in &project.processes {
         let path = format!("processes.{name}");
-        match node {
-            Node::Map(map) => {
+        match entry.value.as_map() {
+            Some(map) => {
                 processes.insert(name.clone(), read_one(path, map, report));
             }
-            Node::Scalar { .. } | Node::Seq(_) => {
-                report.problems.push(ImportProblem::WrongType { field: path, wanted: "a map" });
-            }
+            None => report.problems.push(ImportProblem::WrongType { field: path, wanted: "a map" }),
         }
     }
     for name in options.env.get("PC_DISABLED_PROCESSES").map(|names| names.split(',')).into_iter().flatten() {
@@ -79,9 +77,9 @@ fn read_one<'a>(path: String, map: &'a Map, report: &mut Report) -> Process<'a> 
         Some("false") => disabled = false,
         Some(_) | None => {}
     }
-    if let Some(mcp) = fields.node("mcp").filter(|node| !matches!(node, Node::Map(map) if map.is_empty())) {
+    if let Some(mcp) = fields.node("mcp").filter(|node| !node.as_map().is_some_and(Map::is_empty)) {
         let field = fields.at("mcp");
-        let reason = if matches!(mcp, Node::Map(_)) { "it is no tool for agents here" } else { "not understood" };
+        let reason = if mcp.as_map().is_some() { "it is no tool for agents here" } else { "not understood" };
         report.loss.push(&field, reason, "it is not started by itself, as there; `muster start` runs it");
         disabled = true;
     }
@@ -97,9 +95,9 @@ fn read_one<'a>(path: String, map: &'a Map, report: &mut Report) -> Process<'a> 
 }
 
 fn namespaces(fields: &mut Fields<'_>, report: &mut Report) -> Vec<String> {
-    let mut found: Vec<String> = match fields.node("namespace") {
-        Some(Node::Seq(_)) => fields.list("namespace", report),
-        Some(_) => fields.text("namespace", report).into_iter().collect(),
+    let mut found: Vec<String> = match fields.node("namespace").map(|node| &node.kind) {
+        Some(Kind::List(_)) => fields.list("namespace", report),
+        Some(Kind::Scalar(_) | Kind::Map(_)) => fields.text("namespace", report).into_iter().collect(),
         None => Vec::new(),
     };
     let mut seen = BTreeSet::new();
@@ -113,16 +111,13 @@ fn namespaces(fields: &mut Fields<'_>, report: &mut Report) -> Vec<String> {
 fn read_needs(fields: &mut Fields<'_>, report: &mut Report) -> IndexMap<String, Condition> {
     let mut needs = IndexMap::new();
     let path = fields.at("depends_on");
-    for (name, node) in fields.map("depends_on", report).into_iter().flatten() {
-        let empty = Map::new();
-        let map = match node {
-            Node::Map(map) => map,
-            Node::Scalar { .. } | Node::Seq(_) => &empty,
-        };
-        if !matches!(node, Node::Map(_)) && !node.is_null() {
+    let empty = Map::new();
+    for (name, entry) in fields.map("depends_on", report).into_iter().flatten() {
+        let map = entry.value.as_map();
+        if map.is_none() && !entry.value.is_null() {
             report.problems.push(ImportProblem::WrongType { field: format!("{path}.{name}"), wanted: "a map" });
         }
-        let mut inner = Fields::new(format!("{path}.{name}"), map);
+        let mut inner = Fields::new(format!("{path}.{name}"), map.unwrap_or(&empty));
         let condition = match inner.text("condition", report).as_deref() {
             Some("process_completed") | None => Condition::Completed,
             Some("process_completed_successfully") => Condition::Succeeded,
@@ -173,10 +168,7 @@ fn name_whole_sets(processes: &mut Processes<'_>, report: &mut Report) {
 }
 
 fn check_needs(processes: &Processes<'_>, project: &Project, report: &mut Report) {
-    let has = |name: &str, key: &str| match &project.processes[name] {
-        Node::Map(map) => map.get(key).is_some_and(|node| !node.is_null()),
-        Node::Scalar { .. } | Node::Seq(_) => false,
-    };
+    let has = |name: &str, key: &str| project.processes[name].value.get(key).is_some();
     for (name, process) in processes {
         if has(name, "readiness_probe") && has(name, "ready_log_line") {
             report.invalid(&process.fields.at("ready_log_line"), "not beside a `readiness_probe`");
@@ -304,5 +296,5 @@ fn drop_disabled_needs(processes: &mut Processes<'_>, report: &mut Report) {
 
 /// Whether a field of a map says yes.
 pub(super) fn says_yes(map: &Map, key: &str) -> bool {
-    map.get(key).and_then(node_flag) == Some(true)
+    map.get(key).and_then(|entry| node_flag(&entry.value)) == Some(true)
 }

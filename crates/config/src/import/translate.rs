@@ -6,7 +6,7 @@ use super::gotemplate::{self, REPLICA, escape};
 use super::probes::{self, Shell};
 use super::project::clean;
 use super::select::{Condition, Process};
-use super::yaml::{Map, Node};
+use crate::tree::{Map, Node};
 use muster_spec::Signal;
 use serde_json::{Map as Object, Value, json};
 use std::path::Path;
@@ -330,13 +330,10 @@ fn watch(fields: &mut Fields<'_>, cwd: Option<&str>, report: &mut Report) -> Opt
         ],
         report,
     );
-    let paths = match watch.node("paths") {
-        Some(Node::Seq(items)) => items.as_slice(),
-        Some(_) | None => &[],
-    };
+    let paths = watch.node("paths").and_then(Node::as_list).unwrap_or_default();
     let mut rules = Vec::new();
     for (index, item) in paths.iter().enumerate() {
-        let Node::Map(map) = item else {
+        let Some(map) = item.as_map() else {
             report.invalid(&watch.at("paths"), "each must be a map with `path`");
             continue;
         };

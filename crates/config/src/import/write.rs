@@ -105,7 +105,8 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::import::yaml::{Node, parse};
+    use crate::import::yaml::parse;
+    use crate::tree::{Kind, Node, Span};
     use proptest::prelude::*;
     use serde_json::json;
     use std::path::Path;
@@ -153,21 +154,21 @@ services:
     }
 
     fn same(node: &Node, value: &Value) -> bool {
-        match (node, value) {
-            (Node::Map(map), Value::Object(object)) => {
+        match (&node.kind, value) {
+            (Kind::Map(map), Value::Object(object)) => {
                 map.len() == object.len()
-                    && map.iter().zip(object).all(|((a, node), (b, value))| a == b && same(node, value))
+                    && map.iter().zip(object).all(|((a, entry), (b, value))| a == b && same(&entry.value, value))
             }
-            (Node::Seq(items), Value::Array(values)) => {
+            (Kind::List(items), Value::Array(values)) => {
                 items.len() == values.len() && items.iter().zip(values).all(|(node, value)| same(node, value))
             }
-            (Node::Scalar { text, plain }, Value::String(wanted)) => {
-                text == wanted && !(*plain && WORDS.contains(&text.to_ascii_lowercase().as_str()))
+            (Kind::Scalar(scalar), Value::String(wanted)) => {
+                scalar.text == *wanted && !(scalar.plain && WORDS.contains(&scalar.text.to_ascii_lowercase().as_str()))
             }
-            (Node::Scalar { text, plain: true }, other) => {
-                serde_json::from_str::<Value>(text).is_ok_and(|value| value == *other)
+            (Kind::Scalar(scalar), other) if scalar.plain => {
+                serde_json::from_str::<Value>(&scalar.text).is_ok_and(|value| value == *other)
             }
-            (Node::Scalar { .. } | Node::Seq(_) | Node::Map(_), _) => false,
+            (Kind::Scalar(_) | Kind::List(_) | Kind::Map(_), _) => false,
         }
     }
 
@@ -193,7 +194,10 @@ services:
             let document = json!({ "document": value });
             let text = to_yaml(&document);
             let read = parse(Path::new("x"), &text);
-            prop_assert!(read.as_ref().is_ok_and(|map| same(&Node::Map(map.clone()), &document)), "{text}\n{read:?}");
+            prop_assert!(
+                read.as_ref().is_ok_and(|map| same(&Node::new(Span::default(), Kind::Map(map.clone())), &document)),
+                "{text}\n{read:?}"
+            );
         }
     }
 }

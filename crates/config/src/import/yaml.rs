@@ -1,184 +1,37 @@
-//! YAML to a tree of text: what a scalar means is decided by the field it stands in.
+//! YAML of another tool: the tree is that of stack files, what a scalar means is decided by the field it stands in.
+//!
+//! Fields of several files become one tree, so its places are only of use while a file is read.
 
 use super::ImportProblem;
-use indexmap::IndexMap;
-use saphyr_parser::{Event, Parser, ScalarStyle, Span};
-use std::collections::HashMap;
+use crate::problem::Report;
+use crate::tree::{self, Entry, Kind, Map, Node, Span};
 use std::path::Path;
-
-/// Nodes that aliases may add in one file: far more than anyone writes, far less than a bomb.
-const MAX_ALIASED: usize = 100_000;
-/// Nesting beyond which a file is refused instead of exhausting the stack.
-const MAX_DEPTH: usize = 64;
-
-/// A map in the order of the file.
-pub(super) type Map = IndexMap<String, Node>;
-
-/// A node of a file.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Node {
-    /// Text; `plain` when it stood without quotes.
-    Scalar { text: String, plain: bool },
-    /// A list.
-    Seq(Vec<Node>),
-    /// A map.
-    Map(Map),
-}
-
-impl Node {
-    /// An empty or `null` scalar.
-    pub(super) fn is_null(&self) -> bool {
-        matches!(self, Self::Scalar { text, plain: true } if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
-    }
-
-    /// The text of a scalar that is not null.
-    pub(super) fn as_text(&self) -> Option<&str> {
-        match self {
-            Self::Scalar { text, .. } if !self.is_null() => Some(text),
-            Self::Scalar { .. } | Self::Seq(_) | Self::Map(_) => None,
-        }
-    }
-
-    /// Text that counts as written.
-    pub(super) fn text(text: &str) -> Self {
-        Self::Scalar { text: text.to_owned(), plain: false }
-    }
-
-    fn size(&self) -> usize {
-        match self {
-            Self::Scalar { .. } => 1,
-            Self::Seq(items) => 1 + items.iter().map(Self::size).sum::<usize>(),
-            Self::Map(map) => 1 + map.values().map(Self::size).sum::<usize>(),
-        }
-    }
-}
-
-struct Builder<'a> {
-    path: &'a Path,
-    parser: Parser<'a, saphyr_parser::StrInput<'a>>,
-    anchors: HashMap<usize, Node>,
-    aliased: usize,
-}
 
 /// Reads the first document of a text; an empty one is an empty map.
 pub(super) fn parse(path: &Path, text: &str) -> Result<Map, ImportProblem> {
-    let mut builder = Builder { path, parser: Parser::new_from_str(text), anchors: HashMap::new(), aliased: 0 };
-    loop {
-        let (event, span) = builder.next()?;
-        match event {
-            Event::StreamEnd => return Ok(Map::new()),
-            Event::Nothing | Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd => {}
-            other => {
-                return match builder.node(other, span, 0)? {
-                    Node::Map(map) => Ok(map),
-                    node if node.is_null() => Ok(Map::new()),
-                    Node::Scalar { .. } | Node::Seq(_) => Err(builder.bad(span, "the file must be a map")),
-                };
-            }
-        }
+    let bad = |line, message: &str| ImportProblem::Syntax { path: path.to_owned(), line, message: message.to_owned() };
+    let mut report = Report::default();
+    let root = tree::parse_foreign(text, &mut report);
+    if let Some((line, message)) = report.first() {
+        return Err(bad(line, message));
+    }
+    let root = root.expect("invariant: without a problem there is a tree");
+    let line = root.span.line as usize;
+    match root.kind {
+        Kind::Map(map) => Ok(map),
+        Kind::Scalar(_) if root.is_null() => Ok(Map::new()),
+        Kind::Scalar(_) | Kind::List(_) => Err(bad(line, "the file must be a map")),
     }
 }
 
-impl<'a> Builder<'a> {
-    fn next(&mut self) -> Result<(Event<'a>, Span), ImportProblem> {
-        match self.parser.next_event() {
-            Some(Ok(pair)) => Ok(pair),
-            Some(Err(error)) => Err(ImportProblem::Syntax {
-                path: self.path.to_owned(),
-                line: error.marker().line(),
-                message: error.info().to_owned(),
-            }),
-            None => Ok((Event::StreamEnd, Span::default())),
-        }
-    }
-
-    fn bad(&self, span: Span, message: &str) -> ImportProblem {
-        ImportProblem::Syntax { path: self.path.to_owned(), line: span.start.line(), message: message.to_owned() }
-    }
-
-    fn node(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Node, ImportProblem> {
-        if depth > MAX_DEPTH {
-            return Err(self.bad(span, "nested too deeply"));
-        }
-        let (anchor, node) = match event {
-            Event::Alias(id) => return self.alias(id, span),
-            Event::Scalar(text, style, anchor, tag) => {
-                let plain = style == ScalarStyle::Plain && tag.is_none();
-                (anchor, Node::Scalar { text: text.into_owned(), plain })
-            }
-            Event::SequenceStart(anchor, _) => (anchor, self.sequence(depth)?),
-            Event::MappingStart(anchor, _) => (anchor, self.mapping(depth)?),
-            Event::Nothing
-            | Event::StreamStart
-            | Event::StreamEnd
-            | Event::DocumentStart(_)
-            | Event::DocumentEnd
-            | Event::SequenceEnd
-            | Event::MappingEnd => return Err(self.bad(span, "the file ends too early")),
-        };
-        if anchor != 0 {
-            self.anchors.insert(anchor, node.clone());
-        }
-        Ok(node)
-    }
-
-    fn alias(&mut self, id: usize, span: Span) -> Result<Node, ImportProblem> {
-        let node = self.anchors.get(&id).cloned().ok_or_else(|| self.bad(span, "an alias that names no anchor"))?;
-        self.aliased += node.size();
-        if self.aliased > MAX_ALIASED {
-            return Err(self.bad(span, "aliases that expand to too much"));
-        }
-        Ok(node)
-    }
-
-    fn sequence(&mut self, depth: usize) -> Result<Node, ImportProblem> {
-        let mut items = Vec::new();
-        loop {
-            let (event, span) = self.next()?;
-            if event == Event::SequenceEnd {
-                return Ok(Node::Seq(items));
-            }
-            items.push(self.node(event, span, depth + 1)?);
-        }
-    }
-
-    fn mapping(&mut self, depth: usize) -> Result<Node, ImportProblem> {
-        let mut map = Map::new();
-        let mut merged = Vec::new();
-        loop {
-            let (event, span) = self.next()?;
-            if event == Event::MappingEnd {
-                break;
-            }
-            let Node::Scalar { text: key, plain } = self.node(event, span, depth + 1)? else {
-                return Err(self.bad(span, "a key must be a text"));
-            };
-            let (event, value_span) = self.next()?;
-            let value = self.node(event, value_span, depth + 1)?;
-            if plain && key == "<<" {
-                merged.push(value);
-            } else if map.insert(key.clone(), value).is_some() {
-                return Err(self.bad(span, &format!("the key `{key}` is there twice")));
-            }
-        }
-        for node in merged {
-            merge_key(&mut map, node);
-        }
-        Ok(Node::Map(map))
-    }
+/// Text that counts as written, in quotes.
+pub(super) fn text(text: &str) -> Node {
+    Node::scalar(Span::default(), text, false)
 }
 
-/// `<<: *anchor`: keys that are not there are taken over; of several maps the first has precedence.
-fn merge_key(map: &mut Map, node: Node) {
-    match node {
-        Node::Map(other) => {
-            for (key, value) in other {
-                map.entry(key).or_insert(value);
-            }
-        }
-        Node::Seq(items) => items.into_iter().for_each(|item| merge_key(map, item)),
-        Node::Scalar { .. } => {}
-    }
+/// The value of a key that nobody wrote.
+pub(super) fn entry(value: Node) -> Entry {
+    Entry { key_span: value.span, value }
 }
 
 #[cfg(test)]
@@ -187,24 +40,43 @@ mod tests {
 
     #[test]
     fn keeps_text_order_anchors_and_merge_keys() {
-        let map = parse(Path::new("x"), "b: 1.10\na: &l {k: 'v', n: ~}\nc:\n  <<: *l\n  k: w\n").unwrap();
+        let map = parse(Path::new("x"), "b: 1.10\na: &l {k: 'v', n: ~}\nc:\n  <<: *l\n  k: w\n  '<<': y\n").unwrap();
         assert_eq!(map.keys().collect::<Vec<_>>(), ["b", "a", "c"]);
-        assert_eq!(map["b"].as_text(), Some("1.10"));
-        let Node::Map(c) = &map["c"] else { panic!("a map") };
-        assert_eq!(c["k"].as_text(), Some("w"));
-        assert!(c["n"].is_null());
-        assert!(parse(Path::new("x"), "").unwrap().is_empty());
+        assert_eq!(map["b"].value.as_text(), Some("1.10"));
+        let c = map["c"].value.as_map().unwrap();
+        assert_eq!(c["k"].value.as_text(), Some("w"));
+        assert_eq!(c["<<"].value.as_text(), Some("y"));
+        assert!(c["n"].value.is_null());
+    }
+
+    #[test]
+    fn nothing_and_what_follows_the_first_document_are_no_problem() {
+        for text in ["", "# nothing", "---\n", "~"] {
+            assert!(parse(Path::new("x"), text).unwrap().is_empty(), "{text}");
+        }
+        assert_eq!(parse(Path::new("x"), "a: 1\n---\nb: [").unwrap().len(), 1);
+    }
+
+    #[test]
+    fn what_has_a_tag_of_another_tool_is_a_text() {
+        let map = parse(Path::new("x"), "a: !unset 1\nb: !mine {c: 2}\nd: !!int 3\n").unwrap();
+        let plain = |key: &str| map[key].value.as_scalar().map(|scalar| scalar.plain);
+        assert_eq!([plain("a"), plain("b"), plain("d")], [Some(false), None, Some(true)]);
+        assert!(map.values().all(|entry| entry.value.tag.is_none()));
     }
 
     #[test]
     fn refuses_what_is_broken() {
-        for text in ["a: [", "a: 1\na: 2", "- 1", "[a]: b\n: ["] {
-            assert_eq!(parse(Path::new("x"), text).unwrap_err().code(), "import::syntax", "{text}");
+        for (text, line) in [("a: [", 2), ("a: 1\na: 2\nb: [", 2), ("\n- 1", 2), ("[a]: b\n: [", 1), ("a: 1\n<<: b", 2)]
+        {
+            let problem = parse(Path::new("x"), text).unwrap_err();
+            assert!(matches!(problem, ImportProblem::Syntax { line: found, .. } if found == line), "{text}: {problem}");
         }
         let bomb = (1..30).fold("a0: &a0 [x, x]\n".to_owned(), |text, i| {
             let j = i - 1;
             format!("{text}a{i}: &a{i} [*a{j}, *a{j}]\n")
         });
         assert!(parse(Path::new("x"), &bomb).is_err());
+        assert!(parse(Path::new("x"), &format!("a: {}", "[".repeat(100_000))).is_err());
     }
 }

@@ -1,5 +1,7 @@
 //! Text to a tree of nodes, each with its place.
 //!
+//! This reads stack files, and by [`parse_foreign`] the YAML of other tools that is imported.
+//!
 //! A scalar keeps the text as it was written (`1.10` stays `1.10`); what it means is decided by who reads it. Aliases
 //! and merge keys are resolved here, so that later passes see plain maps, lists and scalars.
 
@@ -10,7 +12,7 @@ use muster_spec::Template;
 use std::collections::{HashMap, HashSet};
 
 pub(crate) use muster_compose::Span;
-pub(crate) use parse::parse;
+pub(crate) use parse::{parse, parse_foreign};
 
 /// What an overlay does with a value instead of replacing or merging it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +83,16 @@ impl Node {
 
     pub(crate) fn as_scalar(&self) -> Option<&Scalar> {
         if let Kind::Scalar(scalar) = &self.kind { Some(scalar) } else { None }
+    }
+
+    /// The text of a scalar that is not null.
+    pub(crate) fn as_text(&self) -> Option<&str> {
+        self.as_scalar().filter(|_| !self.is_null()).map(|scalar| scalar.text.as_str())
+    }
+
+    /// The text of a scalar without quotes: what may be a number or a boolean.
+    pub(crate) fn as_plain(&self) -> Option<&str> {
+        self.as_scalar().filter(|scalar| scalar.plain).map(|scalar| scalar.text.as_str())
     }
 
     /// Nothing was written, or `null`.

@@ -12,30 +12,48 @@ const MAX_DEPTH: usize = 64;
 /// Nodes of one document, aliases expanded: more than a stack of 10,000 services has, and little enough memory.
 const MAX_NODES: usize = 1_000_000;
 
-/// The tree of one file, or nothing after a problem that leaves no tree.
+/// Whose file is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    /// A stack: one document, with tags of its own.
+    Stack,
+    /// Another tool's: further documents are not looked at, and what has a tag that YAML does not know is a text.
+    Foreign,
+}
+
+/// The tree of one stack file, or nothing after a problem that leaves no tree.
 pub(crate) fn parse(file: u32, text: &str, report: &mut Report) -> Option<Node> {
-    let mut builder = Builder::new(file, text, report);
+    let root = read(Dialect::Stack, file, text, report)?;
+    if root.is_null() {
+        let start = Span { file, line: 1, column: 1, start: 0, end: 0 };
+        report.error(Code::Unreadable, start, "the file is empty").help("`muster init` writes a first one");
+        return None;
+    }
+    Some(root)
+}
+
+/// The tree of the first document of another tool's file, null where there is none; nothing after a problem that leaves
+/// no tree.
+pub(crate) fn parse_foreign(text: &str, report: &mut Report) -> Option<Node> {
+    read(Dialect::Foreign, 0, text, report)
+}
+
+fn read(dialect: Dialect, file: u32, text: &str, report: &mut Report) -> Option<Node> {
+    let mut builder = Builder::new(dialect, file, text, report);
     let mut parser = Parser::new_from_str(text);
     while let Some(next) = parser.next_event() {
         match next {
-            Ok((event, span)) => {
-                builder.event(event, span.start, span.end)?;
-            }
+            Ok((event, span)) => builder.event(event, span.start, span.end)?,
             Err(error) => {
                 builder.syntax(&error);
                 return None;
             }
         }
-    }
-    let root = builder.root.take();
-    let start = Span { file, line: 1, column: 1, start: 0, end: 0 };
-    match root {
-        Some(node) if !node.is_null() => Some(node),
-        Some(_) | None => {
-            report.error(Code::Unreadable, start, "the file is empty").help("`muster init` writes a first one");
-            None
+        if dialect == Dialect::Foreign && builder.root.is_some() {
+            break;
         }
     }
+    Some(builder.root.take().unwrap_or_else(|| Node::word(Span { file, ..Span::default() }, "")))
 }
 
 /// A collection that is being filled.
@@ -50,7 +68,14 @@ struct Frame {
 
 enum FrameKind {
     List(Vec<Node>),
-    Map { entries: Map, key: Option<(String, Span)>, merges: Vec<Node> },
+    Map { entries: Map, key: Option<PendingKey>, merges: Vec<Node> },
+}
+
+/// A key whose value comes next.
+enum PendingKey {
+    /// A `<<` without quotes.
+    Merge,
+    Name(String, Span),
 }
 
 struct Anchored {
@@ -60,6 +85,7 @@ struct Anchored {
 }
 
 struct Builder<'a> {
+    dialect: Dialect,
     report: &'a mut Report,
     marks: Marks<'a>,
     stack: Vec<Frame>,
@@ -70,9 +96,9 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn new(file: u32, text: &'a str, report: &'a mut Report) -> Self {
+    fn new(dialect: Dialect, file: u32, text: &'a str, report: &'a mut Report) -> Self {
         let marks = Marks::new(file, text, false);
-        Self { report, marks, stack: Vec::new(), anchors: HashMap::new(), nodes: 0, documents: 0, root: None }
+        Self { dialect, report, marks, stack: Vec::new(), anchors: HashMap::new(), nodes: 0, documents: 0, root: None }
     }
 
     fn span(&self, start: Marker, end: Marker) -> Span {
@@ -126,6 +152,9 @@ impl<'a> Builder<'a> {
         let Some(tag) = tag else { return (None, None) };
         if tag.is_yaml_core_schema() {
             return (None, Some(tag.suffix.as_str()));
+        }
+        if self.dialect == Dialect::Foreign {
+            return (None, Some("str"));
         }
         match (tag.handle.as_str(), tag.suffix.as_str()) {
             ("!", "append") => (Some(MergeTag::Append), None),
@@ -232,10 +261,11 @@ impl<'a> Builder<'a> {
                         self.report.error(Code::Syntax, node.span, "a key must be a text");
                         return None;
                     };
-                    *key = Some((scalar.text, node.span));
+                    let merge = scalar.plain && scalar.text == "<<";
+                    *key = Some(if merge { PendingKey::Merge } else { PendingKey::Name(scalar.text, node.span) });
                 }
-                Some((name, _)) if name == "<<" => merges.push(node),
-                Some((name, key_span)) => {
+                Some(PendingKey::Merge) => merges.push(node),
+                Some(PendingKey::Name(name, key_span)) => {
                     if let Some(first) = entries.get(&name) {
                         let line = first.key_span.line;
                         let item = self.report.error(Code::DuplicateKey, key_span, format!("`{name}` stands twice"));

@@ -1,6 +1,7 @@
 //! How a compose file is told from one of ours.
 
-use crate::import::yaml::{self, Map, Node};
+use crate::import::yaml;
+use crate::tree::{Map, Node};
 use std::path::Path;
 
 /// Keys of a compose file that a stack file does not have.
@@ -44,11 +45,9 @@ pub fn is_compose(path: &Path, text: impl FnOnce() -> String) -> bool {
     // what cannot be read is told by whoever reads it next
     let Ok(file) = yaml::parse(path, &text()) else { return false };
     let has = |map: &Map, keys: &[&str]| keys.iter().any(|key| map.contains_key(*key));
-    let services = match file.get("services") {
-        Some(Node::Map(services)) => services,
-        Some(Node::Scalar { .. } | Node::Seq(_)) | None => return false,
-    };
-    has(&file, &TOP) || services.values().any(|service| matches!(service, Node::Map(map) if has(map, &SERVICE)))
+    let Some(services) = file.get("services").and_then(|entry| entry.value.as_map()) else { return false };
+    let of_compose = |service: &Node| service.as_map().is_some_and(|map| has(map, &SERVICE));
+    has(&file, &TOP) || services.values().any(|entry| of_compose(&entry.value))
 }
 
 #[cfg(test)]
