@@ -23,14 +23,44 @@ pub enum Networks {
         bridge: String,
         /// Its address, like `10.213.7.1/24`.
         address: String,
+        /// What the addresses of further networks begin with, like `10.113.7.`: those of no other engine.
+        further: String,
     },
 }
 
-/// What an engine with the usual networks gives them, in order: first addresses that are only ever ours, so that bridges of
-/// an engine that was killed can be told from others and removed; on a machine that has a network there, Docker's own.
-const POOLS: [&str; 3] = ["base=10.219.0.0/16,size=24", "base=172.16.0.0/12,size=20", "base=192.168.0.0/16,size=24"];
-/// How the first of them begins.
-const OURS: &str = "10.219.";
+/// What addresses of networks of the engine with the usual ones begin with.
+const USUAL: &str = "10.219.";
+
+impl Networks {
+    /// From where networks have their addresses: only ever this engine's, so that its bridges can be told from others and
+    /// removed after it was killed; Docker's own where the machine has another network there.
+    fn pools(&self) -> Vec<String> {
+        match self {
+            Self::Usual => vec![
+                format!("base={USUAL}0.0/16,size=24"),
+                "base=172.16.0.0/12,size=20".to_owned(),
+                "base=192.168.0.0/16,size=24".to_owned(),
+            ],
+            Self::Beside { further, .. } => vec![format!("base={further}0/24,size=28")],
+        }
+    }
+
+    /// The bridges with such addresses, and the one that was made for it; `docker0` is every engine's in turn.
+    fn bridges(&self) -> Vec<String> {
+        let (mut bridges, begins) = match self {
+            Self::Usual => (Vec::new(), USUAL),
+            Self::Beside { bridge, further, .. } => (vec![bridge.clone()], further.as_str()),
+        };
+        let listed = Command::new("ip").args(["-brief", "-4", "address", "show", "type", "bridge"]).output();
+        let text = listed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+        bridges.extend(text.lines().filter_map(|line| {
+            let mut words = line.split_whitespace();
+            let name = words.next().filter(|name| name.starts_with("br-"))?;
+            words.any(|word| word.starts_with(begins)).then(|| name.to_owned())
+        }));
+        bridges
+    }
+}
 
 /// A dockerd of ours.
 #[derive(Debug)]
@@ -76,17 +106,13 @@ impl Dockerd {
         dockerd.arg("--config-file").arg(at("daemon.json")).arg("--data-root").arg(self.data());
         dockerd.arg("--exec-root").arg(at("exec")).arg("--pidfile").arg(at("docker.pid"));
         dockerd.args(["--host", &engine.address(), "--log-level", "warn"]);
-        match &self.networks {
-            Networks::Usual => {
-                // their routes would be in the way of this one's
-                self.remove_bridges();
-                dockerd.args(POOLS.iter().flat_map(|pool| ["--default-address-pool", pool]));
-            }
-            Networks::Beside { bridge, address } => {
-                // never `--bridge none`: that removes the `docker0` of the other engine
-                make_bridge(bridge, address)?;
-                dockerd.args(["--bridge", bridge, "--iptables=false", "--ip-masq=false"]);
-            }
+        for pool in self.networks.pools() {
+            dockerd.args(["--default-address-pool", &pool]);
+        }
+        if let Networks::Beside { bridge, address, .. } = &self.networks {
+            // never `--bridge none`: that removes the `docker0` of the other engine
+            make_bridge(bridge, address)?;
+            dockerd.args(["--bridge", bridge, "--iptables=false", "--ip-masq=false"]);
         }
         self.process.start(&mut dockerd)?;
         self.process.wait_ready(READY_WITHIN, || engine.answers())?;
@@ -107,14 +133,11 @@ impl Dockerd {
         self.process.pid()
     }
 
-    /// Removes what no engine removes when it ends: while it runs, containers would lose their networks.
-    fn remove_bridges(&self) {
-        let bridges = match &self.networks {
-            Networks::Usual => bridges_of_ours(),
+    /// Removes what no engine removes when it ends, nor when it is killed, and what is in the way of the next one's networks.
+    /// While it runs, its containers would lose theirs.
+    pub(crate) fn remove_bridges(&self) {
+        for bridge in self.networks.bridges() {
             // it may never have been made
-            Networks::Beside { bridge, .. } => vec![bridge.clone()],
-        };
-        for bridge in bridges {
             let _ = Command::new("ip").args(["link", "delete", &bridge]).output();
         }
     }
@@ -129,18 +152,6 @@ impl Dockerd {
         unmount_below(&self.folder);
         remove_folder(&self.folder)
     }
-}
-
-/// The bridges of networks that engines gave addresses of ours; `docker0` is each one's own affair.
-fn bridges_of_ours() -> Vec<String> {
-    let listed = Command::new("ip").args(["-brief", "-4", "address", "show", "type", "bridge"]).output();
-    let text = listed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-    let ours = text.lines().filter_map(|line| {
-        let mut words = line.split_whitespace();
-        let name = words.next().filter(|name| name.starts_with("br-"))?;
-        words.any(|word| word.starts_with(OURS)).then(|| name.to_owned())
-    });
-    ours.collect()
 }
 
 /// A dockerd that belongs to one test: to be restarted, killed and cut off. Gone with the value.
@@ -177,9 +188,9 @@ impl PrivateDocker {
             bridge: format!("mpd{number}"),
             // namespaced hosts have 10.218.0.0/16
             address: format!("10.{}.{}.1/24", 150 + number / 256, number % 256),
+            further: format!("10.{}.{}.", 100 + number / 256, number % 256),
         };
         let dockerd = Dockerd::below(&folder.path().join("d"), networks);
-        // a killed test's
         dockerd.remove_bridges();
         if let Some(bytes) = disk {
             let data = dockerd.data();

@@ -108,6 +108,7 @@ impl Services {
             Some(engine) => engine,
             None => {
                 needs_root()?;
+                ours.remove_bridges();
                 ours.start()?
             }
         };
