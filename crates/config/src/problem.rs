@@ -334,8 +334,16 @@ impl Report {
         self.items.iter().any(|item| item.code == Code::Unset && item.span.is_some_and(within))
     }
 
-    /// Places for spans; one problem that two passes found is said once.
-    pub(crate) fn into_problems(self, sources: &Sources) -> Problems {
+    /// What is no map at all lacks none of a map's keys: that it is none was told.
+    fn drop_consequences(&mut self) {
+        let of_wrong_type = |item: &&Item| item.code == Code::WrongType;
+        let wrong: HashSet<Span> = self.items.iter().filter(of_wrong_type).filter_map(|item| item.span).collect();
+        self.items.retain(|item| item.code != Code::MissingKey || item.span.is_none_or(|span| !wrong.contains(&span)));
+    }
+
+    /// Places for spans; one mistake is said once, also when two passes found it.
+    pub(crate) fn into_problems(mut self, sources: &Sources) -> Problems {
+        self.drop_consequences();
         let mut list: Vec<Problem> = self.items.into_iter().map(|item| placed(item, sources)).collect();
         list.sort_by(|a, b| (a.severity, &a.place, a.code).cmp(&(b.severity, &b.place, b.code)));
         list.dedup_by(|a, b| a.code == b.code && a.place.is_some() && a.place == b.place);

@@ -93,6 +93,7 @@ fn whole_files() -> Vec<(Code, String)> {
         (Code::EmptyCommand, command("[]")),
         (Code::EmptyCommand, command("' '")),
         (Code::NoVariant, "services: { a: { group: x } }".into()),
+        (Code::NoVariant, "services: { a: { process: } }".into()),
         (Code::NotAJob, "services: { a: { process: [x] }, b: { process: [x], needs: { a: done } } }".into()),
         (Code::NotAJob, "services: { a: { job: true, process: [x] }, b: { process: [x], needs: { a: ready } } }".into()),
         (Code::Syntax, "services: [\n".into()),
@@ -299,6 +300,30 @@ fn what_people_read() {
     let name = EnvironmentName::new("x").unwrap();
     assert!(load(&Request { environment: Some(name), ..request() }, &host(text)).is_err());
     assert!(loaded(text).unwrap_err().render(true).contains("\u{1b}["));
+}
+
+#[test]
+fn one_mistake_is_one_problem() {
+    // a port with a wrong place is the port that the others mean
+    let ports = concat!(
+        "services:\n",
+        "  a: { process: [x, '${port.p}'], ports: { p: 99999 }, ready: { tcp: p } }\n",
+        "  b: { process: [x, '${services.a.addr.p}', '${services.a.port.p}'] }\n",
+        "  c:\n",
+        "    process: [x]\n",
+        "    runtime: process\n",
+        "    container: { image: i, ports: { q: no }, env: { Q: '${port.q}' } }\n",
+    );
+    assert_eq!(codes(ports), [Code::BadPort, Code::BadPort]);
+    // what is no map lacks no key
+    for text in ["remote: lab", "remote: [lab]", "process: [x], details: x", "process: [x], cache: x"] {
+        assert_eq!(codes(&format!("services: {{ a: {{ {text} }} }}\n")), [Code::WrongType], "{text}");
+    }
+    for text in ["services: { a: text }", "services: { a: [x] }", "databases: { d: text }"] {
+        assert_eq!(codes(text), [Code::WrongType], "{text}");
+    }
+    // and what is one does
+    assert_eq!(codes("services: { a: { remote: { user: x } } }"), [Code::MissingKey]);
 }
 
 #[test]

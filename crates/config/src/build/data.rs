@@ -40,7 +40,7 @@ pub(super) fn databases(
         let guess = if file.is_some() { Engine::Sqlite } else { Engine::Postgres };
         let engine = cx.word(value, "engine", &engines).unwrap_or(guess);
         let given = ["service", "url", "file"].iter().filter(|key| value.get(key).is_some()).count();
-        if given != 1 {
+        if given != 1 && value.as_map().is_some() {
             let item = cx.report.error(Code::MissingKey, span, format!("the database `{name}` is somewhere"));
             item.help("give it one of `service`, `url` and `file`");
         }

@@ -14,19 +14,23 @@ pub(super) fn ports(cx: &mut Cx<'_>, node: &Node) -> Ports {
     if let Some(list) = value.as_list() {
         for item in list {
             let Some(text) = cx.text(item) else { continue };
-            let auto = PortSpec { at: PortAt::Auto, container: None, stride: None, udp: false, address: None };
-            ports.extend(cx.name::<PortName, _>(&text, item.span).map(|name| (name, auto)));
+            ports.extend(cx.name::<PortName, _>(&text, item.span).map(|name| (name, AUTO)));
         }
     }
     for (key, span, value) in entries(Some(value)) {
         let Some(name) = cx.name::<PortName, _>(key, span) else { continue };
-        ports.extend(port(cx, value).map(|port| (name, port)));
+        // one with a wrong place was told; whoever refers to it is right
+        let port = port(cx, value).unwrap_or(AUTO);
+        ports.insert(name, port);
     }
     ports
 }
 
+/// A port of which nothing more is said.
+const AUTO: PortSpec = PortSpec { at: PortAt::Auto, container: None, stride: None, udp: false, address: None };
+
 fn port(cx: &mut Cx<'_>, node: &Node) -> Option<PortSpec> {
-    let mut spec = PortSpec { at: PortAt::Auto, container: None, stride: None, udp: false, address: None };
+    let mut spec = AUTO;
     if node.is_null() {
         return Some(spec);
     }
