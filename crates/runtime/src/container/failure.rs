@@ -1,7 +1,7 @@
 //! Why a container cannot be made or started, in words that say what to do.
 
 use super::trouble::{ENGINE_REFUSED, Trouble};
-use crate::contract::StartError;
+use crate::contract::{Exec, StartError};
 use muster_spec::{ContainerRun, InstanceSpec, RunId};
 
 /// As shells and docker-run(1) end.
@@ -88,6 +88,27 @@ fn program(message: &str, container: &ContainerRun) -> String {
     named.or_else(written).unwrap_or("its command").to_owned()
 }
 
+/// Why a command beside a container's own could not be executed, of what runc or crun said, and the exit code: docker says
+/// 126 also of a program that is not there.
+pub(super) fn of_exec(said: String, asked: &Exec, code: i32) -> (String, i32) {
+    let low = said.to_lowercase();
+    let program = asked.argv.first().map(String::as_str).unwrap_or_default();
+    let missing = low.contains("no such file") || low.contains("not found");
+    match &asked.cwd {
+        Some(cwd) if missing && low.contains("chdir") => {
+            (format!("its container has no folder `{}`", cwd.display()), NOT_EXECUTABLE)
+        }
+        Some(_) | None if missing && program.contains('/') => {
+            (format!("`{program}` is not found in its container"), NOT_FOUND)
+        }
+        Some(_) | None if missing => (format!("`{program}` is not found along the PATH of its container"), NOT_FOUND),
+        Some(_) | None if low.contains("permission denied") => {
+            (format!("could not execute `{program}` in its container: permission denied"), NOT_EXECUTABLE)
+        }
+        Some(_) | None => (said, code),
+    }
+}
+
 /// What a pull says when it fails.
 pub(super) fn of_pull(image: &str, trouble: Trouble) -> StartError {
     let Trouble::Refused { message, .. } = &trouble else { return trouble.start() };
@@ -125,6 +146,57 @@ mod tests {
 
     fn refused(message: &str) -> Trouble {
         Trouble::Refused { status: 500, message: message.to_owned() }
+    }
+
+    #[test]
+    fn a_command_that_cannot_be_executed_is_named() {
+        let exec = |program: &str, cwd: Option<&str>| Exec {
+            argv: vec![program.to_owned(), "argument".to_owned()],
+            env: Vec::new(),
+            cwd: cwd.map(Into::into),
+            terminal: None,
+        };
+        let runc = "OCI runtime exec failed: exec failed: unable to start container process: ";
+        for (asked, said, code, wanted) in [
+            (
+                exec("nope", None),
+                format!("{runc}exec: \"nope\": executable file not found in $PATH: unknown"),
+                126,
+                ("`nope` is not found along the PATH of its container", 127),
+            ),
+            (
+                exec("nope", None),
+                "Error: crun: executable file `nope` not found in $PATH: No such file or directory: OCI runtime \
+                 attempted to invoke a command that was not found"
+                    .to_owned(),
+                127,
+                ("`nope` is not found along the PATH of its container", 127),
+            ),
+            (
+                exec("/etc/nope", Some("/")),
+                format!("{runc}exec: \"/etc/nope\": stat /etc/nope: no such file or directory: unknown"),
+                126,
+                ("`/etc/nope` is not found in its container", 127),
+            ),
+            (
+                exec("/etc/passwd", None),
+                "Error: runc: exec failed: unable to start container process: exec: \"/etc/passwd\": permission denied: \
+                 OCI permission denied"
+                    .to_owned(),
+                126,
+                ("could not execute `/etc/passwd` in its container: permission denied", 126),
+            ),
+            (
+                exec("true", Some("/nowhere")),
+                format!("{runc}chdir to cwd (\"/nowhere\") set in config.json failed: no such file or directory: unknown"),
+                126,
+                ("its container has no folder `/nowhere`", 126),
+            ),
+            (exec("x", None), format!("{runc}something else"), 126, (&*format!("{runc}something else"), 126)),
+        ] {
+            let (reason, found) = of_exec(said, &asked, code);
+            assert_eq!((reason.as_str(), found), wanted);
+        }
     }
 
     #[test]

@@ -59,7 +59,7 @@ pub(super) async fn exec(driver: &Driver, run: &Run, exec: &Exec) -> Result<Term
         StartExecResults::Attached { output, input } => (output, input),
         StartExecResults::Detached => return Err(RuntimeError::Gone(run.id.clone())),
     };
-    let command = Command { client, id, container, on_terminal: exec.terminal.is_some() };
+    let command = Command { client, id, container, asked: exec.clone(), on_terminal: exec.terminal.is_some() };
     if let Some(size) = exec.terminal {
         command.resize(size).await;
     }
@@ -95,6 +95,7 @@ struct Command {
     client: Arc<Client>,
     id: String,
     container: String,
+    asked: Exec,
     on_terminal: bool,
 }
 
@@ -155,7 +156,7 @@ impl Command {
             (Some(signal), _) => ExecEvent::Exited(Known::Signal(signal)),
             (None, Some(code @ (NOT_EXECUTABLE | NOT_FOUND))) if !held.is_empty() => {
                 // nobody may be there to hear it
-                let _ = events.send(failed(&held, code)).await;
+                let _ = events.send(failed(&held, &self.asked, code)).await;
                 return;
             }
             (None, Some(code)) => ExecEvent::Exited(super::records::exit(code)),
@@ -299,17 +300,14 @@ fn is_error(event: &ExecEvent) -> bool {
     bytes.len() < ERROR_BYTES && (bytes.starts_with(b"OCI runtime exec failed") || bytes.starts_with(b"Error: "))
 }
 
-fn failed(held: &[ExecEvent], code: i64) -> ExecEvent {
+fn failed(held: &[ExecEvent], asked: &Exec, code: i64) -> ExecEvent {
     let text = held.iter().filter_map(|event| match event {
         ExecEvent::Stdout(bytes) | ExecEvent::Stderr(bytes) => Some(String::from_utf8_lossy(bytes)),
         ExecEvent::Exited(_) | ExecEvent::Failed { .. } => None,
     });
-    let reason = text.collect::<String>().lines().next().unwrap_or_default().trim().to_owned();
-    let low = reason.to_lowercase();
-    // docker says 126 of a program that is not there, too
-    let missing = low.contains("no such file") || low.contains("not found");
-    let code = if missing { NOT_FOUND } else { code };
-    ExecEvent::Failed { reason, code: i32::try_from(code).unwrap_or(1) }
+    let said = text.collect::<String>().lines().next().unwrap_or_default().trim().to_owned();
+    let (reason, code) = super::failure::of_exec(said, asked, i32::try_from(code).unwrap_or(1));
+    ExecEvent::Failed { reason, code }
 }
 
 /// Attaches as the writer, or as a reader where somebody writes already.
