@@ -1,7 +1,7 @@
 //! Why an instance is where it is: a walk over what is and what was recorded, to the root cause.
 
 use crate::{Cause, Machine, State, Transition, View, Wanted, words};
-use muster_spec::InstanceId;
+use muster_spec::{InstanceId, RuntimeKind, ServiceSpec};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
@@ -25,7 +25,7 @@ pub struct Link {
     pub sentence: String,
     /// When, in nanoseconds since 1970, where it is recorded.
     pub at_ns: Option<i64>,
-    /// The command to run next.
+    /// What to do next: a command, or a sentence with one.
     pub next: Option<String>,
 }
 
@@ -51,7 +51,8 @@ pub fn why(machine: &Machine, history: &[RecordedTransition], instance: &Instanc
             next = Some(blocker.clone());
             continue;
         }
-        links.push(here(&view, history));
+        let spec = machine.accepted().and_then(|accepted| accepted.stack.services.get(&id.service));
+        links.push(here(&view, spec, history));
         if let (State::Waiting, Cause::Needs { instance, .. }) = (view.state, &view.cause) {
             next = Some(instance.clone());
             continue;
@@ -77,20 +78,20 @@ pub fn render(links: &[Link]) -> String {
 }
 
 /// Where it is.
-fn here(view: &View, history: &[RecordedTransition]) -> Link {
+fn here(view: &View, spec: Option<&ServiceSpec>, history: &[RecordedTransition]) -> Link {
     let id = &view.instance;
     let since = last(history, id, |t| t.to == view.state && t.from != t.to);
     Link {
         instance: id.clone(),
         sentence: format!("`{id}` is {}: {}", view.state, words::cause(&view.cause)),
         at_ns: since.map(|record| record.at_ns),
-        next: advice(view),
+        next: advice(view, spec),
     }
 }
 
-/// What to run next where a person has to do something.
+/// What to do next where a person has to do something: a command, or a sentence with one.
 #[must_use]
-pub fn advice(view: &View) -> Option<String> {
+pub fn advice(view: &View, spec: Option<&ServiceSpec>) -> Option<String> {
     let id = &view.instance;
     match (view.state, &view.cause) {
         // what never ran wrote nothing
@@ -101,10 +102,22 @@ pub fn advice(view: &View) -> Option<String> {
         }
         (State::Exited, _) if view.wanted == Wanted::Up => Some(format!("muster logs {id}")),
         (State::Stopped | State::Exited, _) => Some(format!("muster start {id}")),
-        (State::Lost, _) => Some(format!("muster down {id} --forget")),
+        (State::Lost, _) => Some(found_again(id, spec)),
         (State::Stopping, _) => Some(format!("muster stop {id}")),
         (State::Waiting | State::Ready | State::Done, _) => None,
     }
+}
+
+/// What is out of sight is there again once what it is reached by is; to drop it is the last resort.
+fn found_again(id: &InstanceId, spec: Option<&ServiceSpec>) -> String {
+    let drop = format!("muster down {id} --forget");
+    let back = match spec.map(|spec| (spec.runtime, &spec.variants.remote)) {
+        Some((RuntimeKind::Container, _)) => "start its engine".to_owned(),
+        Some((RuntimeKind::Remote, Some(remote))) => format!("see that `ssh {}` works", remote.host),
+        Some((RuntimeKind::Remote, None)) => "see that its host can be reached".to_owned(),
+        Some((RuntimeKind::Process | RuntimeKind::Mock | RuntimeKind::External, _)) | None => return drop,
+    };
+    format!("{back}: it comes back by itself; or drop it: `{drop}`")
 }
 
 /// What led there, newest first: the end before a restart, the trouble before a stop.

@@ -4,8 +4,8 @@
 use muster_core::why::{render, why};
 use muster_core::{Accepted, Command, Context, Effect, Event, Exit, Found, Machine, State, Time};
 use muster_spec::{
-    Check, CommandSpec, HumanDuration, InstanceId, Need, OnRestart, ProbeSpec, RestartWindow, ServiceKind, ServiceName,
-    ServiceSpec, Stack, StackName, Until,
+    Check, CommandSpec, HumanDuration, InstanceId, Need, OnRestart, ProbeSpec, RemoteSpec, RestartWindow, RuntimeKind,
+    ServiceKind, ServiceName, ServiceSpec, Stack, StackName, Until,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -211,4 +211,26 @@ fn the_circuit_opens_and_why_tells_the_root() {
 fn restarts_have_an_end_by_number() {
     let (w, runs) = crashes(None, Some(2));
     assert_eq!((runs, w.state("api")), (3, State::Exited));
+}
+
+#[test]
+fn what_is_lost_comes_back_before_it_is_dropped() {
+    let lost = |kind, remote| {
+        let mut spec = service("db", vec![]);
+        (spec.runtime, spec.variants.remote) = (kind, remote);
+        let mut w = world();
+        w.up(&accepted(vec![spec]), &["db"]);
+        w.step(Event::Started { instance: id("db"), run: 1 });
+        w.step(Event::LinkLost { instance: id("db"), run: 1, reason: "no answer".into() });
+        assert_eq!(w.state("db"), State::Lost);
+        why(&w.machine, &[], &id("db")).remove(0).next.unwrap()
+    };
+    let drop = "muster down db --forget";
+    assert_eq!(lost(RuntimeKind::Process, None), drop);
+    let back = |how: &str| format!("{how}: it comes back by itself; or drop it: `{drop}`");
+    assert_eq!(lost(RuntimeKind::Container, None), back("start its engine"));
+    let command = CommandSpec::Exec(vec!["x".into()]);
+    let (before, sync) = (Vec::new(), Vec::new());
+    let remote = RemoteSpec { host: "lab-1".into(), command, before, sync, user: None, cwd: None };
+    assert_eq!(lost(RuntimeKind::Remote, Some(remote)), back("see that `ssh lab-1` works"));
 }

@@ -54,7 +54,7 @@ pub(crate) fn denial(denial: &Denial) -> ErrorDocument {
             ErrorDocument::new("command::needed", 1, text).help("stop those as well, or add `--force`")
         }
         Denial::Lost(_) => ErrorDocument::new("command::lost", 1, text)
-            .help("see `muster why`; `muster down --forget` drops it without touching it"),
+            .help("`muster why` says how it comes back; `muster down --forget` drops it without touching it"),
     }
 }
 

@@ -72,7 +72,7 @@ pub struct WhyLink {
     pub sentence: String,
     /// RFC 3339 time, when it is known.
     pub at: Option<String>,
-    /// What to run next.
+    /// What to do next: a command, or a sentence with one.
     pub next: Option<String>,
 }
 

@@ -219,7 +219,9 @@ fn succeeded(now: &Snapshot, view: &View) -> bool {
 fn failure(now: &Snapshot, instance: &InstanceId, reason: String) -> Failure {
     let view = now.instances.get(instance).map(|info| &info.view);
     let state = view.map_or(State::Stopped, |view| view.state);
-    let next = view.and_then(advice).unwrap_or_else(|| format!("muster why {instance}"));
+    let next = view
+        .and_then(|view| advice(view, now.service(&instance.service)))
+        .unwrap_or_else(|| format!("muster why {instance}"));
     Failure { instance: instance.to_string(), state: state.to_string(), reason, next: Some(next) }
 }
 
