@@ -39,6 +39,7 @@ pub use errors::CODES;
 pub use paths::{Paths, environment_id};
 pub use queries::Sample;
 pub use runtimes::{Factory, Runtimes, Settings};
+pub use words::ended;
 
 /// Major version of the API: a client of another one must not go on.
 pub const API_MAJOR: u32 = 1;

@@ -2,6 +2,7 @@
 
 use muster_core::words::cause;
 use muster_core::{Cause, Exit, State, View, Wanted};
+use muster_runtime::Known;
 use muster_spec::ServiceKind;
 
 pub(crate) fn kind(kind: ServiceKind) -> &'static str {
@@ -9,6 +10,12 @@ pub(crate) fn kind(kind: ServiceKind) -> &'static str {
         ServiceKind::Service => "service",
         ServiceKind::Job => "job",
     }
+}
+
+/// How a command ended, as in "failed with exit code 1".
+#[must_use]
+pub fn ended(known: &Known) -> String {
+    crate::environment::exit(known).to_string()
 }
 
 pub(crate) fn wanted(wanted: Wanted) -> &'static str {

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 const HELD: u64 = 1_000;
 
 /// The core's words for a runtime's exit.
-pub(super) fn exit(known: &Known) -> Exit {
+pub(crate) fn exit(known: &Known) -> Exit {
     match known {
         Known::Code(code) => Exit::Code(*code),
         Known::Signal(number) => Exit::Signal(*number),

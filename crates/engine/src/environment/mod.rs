@@ -24,6 +24,7 @@ mod step;
 
 pub(crate) use actor::{Actor, Seed};
 pub(crate) use build::Job;
+pub(crate) use effects::exit;
 pub(crate) use journal::{event_document, recorded};
 pub(crate) use message::{Handle, Message};
 pub(crate) use prober::Examined;

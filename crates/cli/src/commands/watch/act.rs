@@ -10,7 +10,9 @@ use muster_runtime::Known;
 use muster_spec::{AfterCopy, CommandSpec, EnvironmentId, RuntimeKind, Template, WatchAction, WatchCopy};
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 
 /// So many files are brought by one request.
 const FILES_AT_ONCE: usize = 2000;
@@ -146,7 +148,7 @@ impl Actor<'_> {
                     return Ok(());
                 }
                 Frame::Exited(end) => {
-                    self.context.note(&format!("{instance}: `{shown}` failed: {end:?}"));
+                    self.context.note(&failed(instance, argv, &end));
                     return Ok(());
                 }
                 Frame::Failed(failed) => {
@@ -168,10 +170,23 @@ impl Actor<'_> {
         let status = tokio::process::Command::new(program).args(arguments).current_dir(root).status().await;
         match status {
             Ok(status) if status.success() => self.context.note(&format!("{service}: `{}` done", words.join(" "))),
-            Ok(status) => self.context.note(&format!("{service}: `{}` failed: {status}", words.join(" "))),
+            Ok(status) => self.context.note(&failed(service, &words, &known(status))),
             Err(error) => return Err(Failure::io(&format!("`{program}` cannot be run"), &error)),
         }
         Ok(())
+    }
+}
+
+/// A command that ran, and did not succeed.
+fn failed(whose: &str, words: &[String], end: &Known) -> String {
+    format!("{whose}: `{}` failed with {}", words.join(" "), muster_engine::ended(end))
+}
+
+fn known(status: ExitStatus) -> Known {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Known::Code(code),
+        (None, Some(number)) => Known::Signal(number),
+        (None, None) => Known::Unknown,
     }
 }
 
@@ -216,6 +231,14 @@ fn told(files: usize, removed: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_end_is_told_in_words() {
+        let words = ["make".to_owned(), "all".to_owned()];
+        let told = |raw| failed("api", &words, &known(ExitStatus::from_raw(raw)));
+        assert_eq!(told(1 << 8), "api: `make all` failed with exit code 1");
+        assert_eq!(told(15), "api: `make all` failed with signal TERM");
+    }
 
     #[test]
     fn paths_have_a_place_there() {
