@@ -4,7 +4,7 @@ use crate::cli::{FileOption, Selection};
 use crate::context::Context;
 use crate::failure::Outcome;
 use crate::files::Wanted;
-use crate::render::documents;
+use crate::render::plan::plan;
 use clap::Args;
 use muster_api::exit;
 
@@ -34,7 +34,7 @@ impl Plan {
             Wanted { words: self.selection.words, runtimes: self.runtimes, no_deps: self.no_deps, ..Wanted::default() };
         let request = crate::commands::up::request(context, &wanted, false)?;
         let document = context.client()?.plan(&request).await?;
-        context.answer(&document, |document| documents::plan(document, &context.terminal))?;
+        context.answer(&document, |document| plan(document, &context.terminal))?;
         let changes = document.changes.iter().any(|change| change.action != "none");
         Ok(if self.exit_code && changes { exit::FOUND } else { exit::OK })
     }

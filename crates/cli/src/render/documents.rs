@@ -6,8 +6,8 @@ use crate::render::table::{fitted, table};
 use crate::term::Terminal;
 use anstyle::AnsiColor;
 use muster_engine::documents::{
-    BuildDocument, EnvironmentDocument, EventDocument, HealthDocument, PlanDocument, PortsDocument, ServiceHealth,
-    StatusDocument, WayDocument, WhyDocument,
+    BuildDocument, EnvironmentDocument, EventDocument, HealthDocument, PortsDocument, ServiceHealth, StatusDocument,
+    WayDocument, WhyDocument,
 };
 
 /// What each probe said.
@@ -84,40 +84,6 @@ pub(crate) fn way(document: &WayDocument, terminal: &Terminal) -> String {
     }
     if document.ways.is_empty() {
         text.push_str(&format!("{} has no ports\n", document.to));
-    }
-    text
-}
-
-/// What `up` would do, and why.
-pub(crate) fn plan(document: &PlanDocument, terminal: &Terminal) -> String {
-    let due: Vec<_> = document.changes.iter().filter(|change| change.action != "none").collect();
-    let same = document.changes.len() - due.len();
-    if due.is_empty() {
-        return format!("nothing to do: {} as wanted\n", human::count(same, "service"));
-    }
-    let mut text = String::new();
-    for change in due {
-        let colour = match change.action.as_str() {
-            "start" => AnsiColor::Green,
-            "stop" => AnsiColor::Red,
-            _other => AnsiColor::Yellow,
-        };
-        text.push_str(&format!("{} {}\n", terminal.style(&format!("{:8}", change.action), colour), change.service));
-        for reason in &change.reasons {
-            let said = match (&reason.from, &reason.to) {
-                (Some(from), Some(to)) => format!("{from} -> {to}"),
-                (None, Some(to)) => format!("now {to}"),
-                (Some(from), None) => format!("no longer {from}"),
-                (None, None) => "changed".into(),
-            };
-            text.push_str(&format!("         {}: {said}\n", reason.field));
-        }
-        if let Some(because) = &change.because {
-            text.push_str(&format!("         {because}\n"));
-        }
-    }
-    if same > 0 {
-        text.push_str(&format!("{} as wanted\n", human::count(same, "service")));
     }
     text
 }
@@ -214,28 +180,7 @@ pub(crate) fn environments(environments: &[EnvironmentDocument], terminal: &Term
 #[cfg(test)]
 mod tests {
     use super::*;
-    use muster_engine::documents::{PlannedChange, PlannedReason, WhyLink, WhyService};
-
-    #[test]
-    fn a_plan_names_fields() {
-        let reason = PlannedReason { field: "env.X".into(), from: Some("a".into()), to: Some("b".into()) };
-        let change = |service: &str, action: &str, reasons| PlannedChange {
-            service: service.into(),
-            action: action.into(),
-            reasons,
-            because: None,
-        };
-        let again = PlannedChange { because: Some("why".into()), ..change("job", "start", vec![]) };
-        let changes = vec![change("api", "restart", vec![reason]), again, change("db", "none", vec![])];
-        let document = PlanDocument { schema: String::new(), changes };
-        insta::assert_snapshot!(plan(&document, &Terminal::default()), @r"
-        restart  api
-                 env.X: a -> b
-        start    job
-                 why
-        1 service as wanted
-        ");
-    }
+    use muster_engine::documents::{WhyLink, WhyService};
 
     #[test]
     fn why_goes_to_the_root() {
