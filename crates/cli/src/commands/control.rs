@@ -1,7 +1,7 @@
 //! `muster down`, `start`, `stop` and `restart`: commands that select and wait.
 
 use crate::cli::{FileOption, Selection};
-use crate::commands::wait::{finish, is_unknown};
+use crate::commands::wait::{Interrupt, Limits, finish, is_unknown, unanswered};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use clap::Args;
@@ -79,7 +79,11 @@ pub(crate) struct Restart {
 async fn carry_out(context: &Context, verb: Verb, request: SelectRequest, patience: Patience) -> Outcome {
     let id = context.environment()?;
     let client = context.client()?;
-    let accepted = client.command(&id, verb, &request).await?;
+    let mut interrupt = Interrupt::listen()?;
+    let Some(accepted) = interrupt.ask(client.command(&id, verb, &request)).await else {
+        return Ok(unanswered(context));
+    };
+    let accepted = accepted?;
     if patience.no_wait {
         if context.global.json {
             context.print_json(&accepted)?;
@@ -90,7 +94,8 @@ async fn carry_out(context: &Context, verb: Verb, request: SelectRequest, patien
         Verb::Down | Verb::Stop => WaitUntil::Down,
         Verb::Start | Verb::Restart | Verb::Forget | Verb::Signal => WaitUntil::Ready,
     };
-    finish(context, &client, &accepted, until, patience.timeout.map(|time| time.get())).await
+    let limits = Limits { until, timeout: patience.timeout.map(|time| time.get()) };
+    finish(context, &client, &accepted, limits, &mut interrupt).await
 }
 
 /// Everything is meant only when it is said.
@@ -116,7 +121,11 @@ impl Down {
         // data goes when nobody uses it any more: the way there is told like any other
         let later = self.data && !self.patience.no_wait;
         let mut request = SelectRequest { select, data: self.data && !later, ..SelectRequest::default() };
-        let accepted = match client.command(&id, Verb::Down, &request).await {
+        let mut interrupt = Interrupt::listen()?;
+        let Some(answer) = interrupt.ask(client.command(&id, Verb::Down, &request)).await else {
+            return Ok(unanswered(context));
+        };
+        let accepted = match answer {
             Ok(accepted) => accepted,
             // what was never up is down
             Err(error) if !named && is_unknown(&error) => {
@@ -128,11 +137,17 @@ impl Down {
         if self.patience.no_wait {
             return Ok(exit::OK);
         }
-        let timeout = self.patience.timeout.map(|time| time.get());
-        let code = finish(context, &client, &accepted, WaitUntil::Down, timeout).await?;
+        let limits = Limits { until: WaitUntil::Down, timeout: self.patience.timeout.map(|time| time.get()) };
+        let code = finish(context, &client, &accepted, limits, &mut interrupt).await?;
+        if later && code == exit::INTERRUPTED {
+            context.note("its data stays until `muster down --data` is run again");
+        }
         if later && code == exit::OK {
             request.data = true;
-            let removed = client.command(&id, Verb::Down, &request).await?.data_removed_on;
+            let Some(answer) = interrupt.ask(client.command(&id, Verb::Down, &request)).await else {
+                return Ok(unanswered(context));
+            };
+            let removed = answer?.data_removed_on;
             let also = removed.iter().map(|host| format!(", also on host `{host}`")).collect::<String>();
             context.note(&format!("its data is removed{also}"));
         }

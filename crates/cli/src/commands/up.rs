@@ -4,7 +4,7 @@ mod attached;
 mod output;
 
 use crate::cli::{FileOption, Selection};
-use crate::commands::wait::{environment_of, finish};
+use crate::commands::wait::{Interrupt, Limits, environment_of, finish, unanswered};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::files::{self, Wanted};
@@ -71,8 +71,13 @@ impl Up {
         let request = request(context, &wanted, self.recreate)?;
         let client = context.client()?;
         let since = crate::commands::logs::now_ns();
-        // an attached `up` stops what it started: it must not hear from a second try that nothing was to start
-        let mut accepted = if self.detach { client.up(&request).await? } else { client.up_once(&request).await? };
+        let mut interrupt = Interrupt::listen()?;
+        let asked = async {
+            // an attached `up` stops what it started: it must not hear from a second try that nothing was to start
+            if self.detach { client.up(&request).await } else { client.up_once(&request).await }
+        };
+        let Some(accepted) = interrupt.ask(asked).await else { return Ok(unanswered(context)) };
+        let mut accepted = accepted?;
         let timeout = self.timeout.map(|time| time.get());
         if !self.detach {
             let id = environment_of(&accepted)?;
@@ -80,7 +85,7 @@ impl Up {
             let stays = |name: &String| progress::has(&request.stack, name);
             accepted.instances.retain(stays);
             accepted.changed.retain(stays);
-            return attached::Attached { context, id, accepted, since, timeout }.run(&client).await;
+            return attached::Attached { context, id, accepted, since, timeout }.run(&client, interrupt).await;
         }
         if self.no_wait {
             if context.global.json {
@@ -88,7 +93,8 @@ impl Up {
             }
             return Ok(exit::OK);
         }
-        let code = finish(context, &client, &accepted, WaitUntil::Ready, timeout).await?;
+        let limits = Limits { until: WaitUntil::Ready, timeout };
+        let code = finish(context, &client, &accepted, limits, &mut interrupt).await?;
         if code == exit::OK {
             context.note(&progress::summary(&accepted, &request.stack, &context.terminal));
         }

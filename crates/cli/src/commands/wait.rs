@@ -1,17 +1,19 @@
 //! Waiting for a target, with a line per service that gets there or does not.
 
 mod before;
+mod interrupt;
 
 use self::before::Before;
+pub(crate) use self::interrupt::{Interrupt, unanswered};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome as Ended};
-use crate::render::{progress, status::instance};
+use crate::render::progress::{self, Teller};
+use crate::render::status::instance;
 use muster_api::client::Lines;
 use muster_api::routes::ReadQuery;
 use muster_api::{Client, ClientError, exit};
 use muster_engine::documents::{AcceptedDocument, EventDocument, Outcome, Progress, WaitRequest, WaitUntil};
 use muster_spec::EnvironmentId;
-use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -22,7 +24,8 @@ pub(crate) struct Waiting<'a> {
     request: WaitRequest,
     lines: Lines<Progress>,
     jobs: BTreeSet<String>,
-    told: Cell<bool>,
+    teller: Teller,
+    told: bool,
 }
 
 /// How often a lost connection is made anew without anything having been told in between.
@@ -51,19 +54,19 @@ impl<'a> Waiting<'a> {
         let lines = client.wait(&id, &request).await?;
         let status = client.status(&id, &ReadQuery::default()).await?;
         let jobs = status.services.iter().filter(|service| service.kind == "job").map(instance).collect();
-        Ok(Self { context, id, request, lines, jobs, told: Cell::new(false) })
+        Ok(Self { context, id, request, lines, jobs, teller: Teller::default(), told: false })
     }
 
     /// Says a change, where it is one to be said.
-    pub(crate) fn tell(&self, event: &EventDocument, started: Instant) {
+    pub(crate) fn tell(&mut self, event: &EventDocument, started: Instant) {
         // who asked for the end needs not be told why it ends
         if self.request.until == WaitUntil::Down && event.to == "stopping" && event.from != "stopping" {
             return;
         }
         let job = self.jobs.contains(&event.instance);
-        if let Some(line) = progress::line(event, job, started.elapsed(), &self.context.terminal) {
+        if let Some(line) = self.teller.line(event, job, started.elapsed(), &self.context.terminal) {
             self.context.note(&line);
-            self.told.set(true);
+            self.told = true;
         }
     }
 
@@ -128,14 +131,32 @@ pub(crate) fn environment_of(accepted: &AcceptedDocument) -> Result<EnvironmentI
     })
 }
 
+/// How long is waited, and for what.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) until: WaitUntil,
+    pub(crate) timeout: Option<Duration>,
+}
+
 /// Waits until a target is met and says how it went. `timeout` and ctrl-C end the wait, not what it waits for.
 pub(crate) async fn finish(
     context: &Context,
     client: &Client,
     accepted: &AcceptedDocument,
-    until: WaitUntil,
-    timeout: Option<Duration>,
+    limits: Limits,
+    interrupt: &mut Interrupt,
 ) -> Ended {
+    tokio::select! {
+        ended = wait(context, client, accepted, limits) => ended,
+        () = interrupt.pressed() => {
+            context.note("\nnot waited for any more; what was asked for goes on, and `muster status` shows it");
+            Ok(exit::INTERRUPTED)
+        }
+    }
+}
+
+async fn wait(context: &Context, client: &Client, accepted: &AcceptedDocument, limits: Limits) -> Ended {
+    let Limits { until, timeout } = limits;
     let started = Instant::now();
     // who says how long is waited for as long
     let patience = timeout.is_none().then_some(READY_PATIENCE);
@@ -146,20 +167,14 @@ pub(crate) async fn finish(
             Some(limit) => tokio::time::timeout(limit, waiting.outcome(started)).await.map_err(|_| limit),
         }
     };
-    tokio::select! {
-        outcome = limited => match outcome {
-            Ok(outcome) => {
-                if until == WaitUntil::Down && !waiting.told.get() {
-                    context.note("nothing of it ran");
-                }
-                conclude(context, &outcome?)
+    match limited.await {
+        Ok(outcome) => {
+            if until == WaitUntil::Down && !waiting.told {
+                context.note("nothing of it ran");
             }
-            Err(limit) => Err(timed_out(context, limit)),
-        },
-        _ = tokio::signal::ctrl_c() => {
-            context.note("\nnot waited for any more; what was asked for goes on, and `muster status` shows it");
-            Ok(exit::INTERRUPTED)
+            conclude(context, &outcome?)
         }
+        Err(limit) => Err(timed_out(context, limit)),
     }
 }
 

@@ -5,38 +5,79 @@ use crate::term::Terminal;
 use anstyle::AnsiColor;
 use muster_engine::documents::{AcceptedDocument, EventDocument, Outcome};
 use muster_spec::{InstanceId, Stack};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// A line for a change that somebody who waits wants to see. A job has no "ready": it is done, or it is not.
-pub(crate) fn line(event: &EventDocument, job: bool, elapsed: Duration, terminal: &Terminal) -> Option<String> {
-    let after = human::duration(elapsed.as_secs_f64());
-    let (name, cause) = (&event.instance, &event.cause);
-    let good = |word: &str| {
-        let mark = terminal.err_style(terminal.mark(true), AnsiColor::Green);
-        Some(format!("{mark} {name} {word}"))
-    };
-    let bad = |word: &str| {
-        let mark = terminal.err_style(terminal.mark(false), AnsiColor::Red);
-        Some(format!("{mark} {name}{word}: {cause}"))
-    };
-    // what follows within one state explains the line before
-    let again = event.from == event.to;
-    match event.to.as_str() {
-        "ready" if job || again => None,
-        "ready" => good(&format!("ready after {after}")),
-        "done" if again => good(&format!("done: {cause}")),
-        "done" => good(&format!("done after {after}")),
-        "stopping" => Some(format!("  {name}: {cause}")),
-        // there was nothing to stop
-        "stopped" if again || event.from == "done" => None,
-        "stopped" => good(&format!("stopped after {after}")),
-        "exited" => Some(format!("  {name} ended: {cause}")),
-        "backoff" | "failed" if again => Some(format!("  {name}: {cause}")),
-        "backoff" => bad(""),
-        "failed" => bad(" failed"),
-        "unhealthy" => bad(" is unhealthy"),
-        "lost" => bad(" is lost"),
-        _other => None,
+/// Says changes to somebody who waits: a reason in full once, and after that only that it is the same again.
+#[derive(Debug, Default)]
+pub(crate) struct Teller {
+    told: BTreeMap<String, Told>,
+}
+
+/// What was told of an instance since it was there the last time.
+#[derive(Debug, Default)]
+struct Told {
+    /// The last reason for each state.
+    reasons: BTreeMap<String, String>,
+    /// The last end was for the same reason as the one before.
+    same: bool,
+}
+
+impl Told {
+    /// Whether the reason for a state is the one that was told before.
+    fn again(&mut self, event: &EventDocument) -> bool {
+        let before = self.reasons.insert(event.to.clone(), event.cause.clone());
+        before.is_some_and(|before| before == event.cause)
+    }
+}
+
+impl Teller {
+    /// A line for a change that somebody who waits wants to see. A job has no "ready": it is done, or it is not.
+    pub(crate) fn line(
+        &mut self,
+        event: &EventDocument,
+        job: bool,
+        elapsed: Duration,
+        terminal: &Terminal,
+    ) -> Option<String> {
+        let after = human::duration(elapsed.as_secs_f64());
+        let (name, cause) = (&event.instance, &event.cause);
+        let told = self.told.entry(name.clone()).or_default();
+        let good = |word: &str| {
+            let mark = terminal.err_style(terminal.mark(true), AnsiColor::Green);
+            Some(format!("{mark} {name} {word}"))
+        };
+        let bad = |word: &str, why: &str| {
+            let mark = terminal.err_style(terminal.mark(false), AnsiColor::Red);
+            Some(format!("{mark} {name}{word}: {why}"))
+        };
+        // what follows within one state explains the line before
+        let again = event.from == event.to;
+        match event.to.as_str() {
+            "ready" => {
+                *told = Told::default();
+                if job || again { None } else { good(&format!("ready after {after}")) }
+            }
+            "done" if again => good(&format!("done: {cause}")),
+            "done" => good(&format!("done after {after}")),
+            "stopping" if told.again(event) => None,
+            "stopping" => Some(format!("  {name}: {cause}")),
+            // there was nothing to stop
+            "stopped" if again || event.from == "done" => None,
+            "stopped" => good(&format!("stopped after {after}")),
+            "exited" => Some(format!("  {name} ended: {cause}")),
+            "backoff" if again && told.same => Some(format!("  {name}: the same again; {cause}")),
+            "backoff" | "failed" if again => Some(format!("  {name}: {cause}")),
+            "backoff" => {
+                told.same = told.again(event);
+                if told.same { None } else { bad("", cause) }
+            }
+            "failed" if told.reasons.get("backoff") == Some(cause) => bad(" failed", "the same again"),
+            "failed" => bad(" failed", cause),
+            "unhealthy" => bad(" is unhealthy", cause),
+            "lost" => bad(" is lost", cause),
+            _other => None,
+        }
     }
 }
 
@@ -107,7 +148,7 @@ mod tests {
     fn lines() {
         let say = |from: &str, to, job| {
             let event = EventDocument { from: from.into(), ..event(to) };
-            line(&event, job, Duration::from_millis(1500), &Terminal::default()).unwrap_or_default()
+            Teller::default().line(&event, job, Duration::from_millis(1500), &Terminal::default()).unwrap_or_default()
         };
         assert_eq!(
             [
@@ -135,6 +176,40 @@ mod tests {
                 "",
             ]
         );
+    }
+
+    #[test]
+    fn a_reason_is_told_once() {
+        let mut teller = Teller::default();
+        let mut lines = Vec::new();
+        let mut say = |from: &str, to: &str, cause: &str| {
+            let event = EventDocument { from: from.into(), cause: cause.into(), ..event(to) };
+            lines.extend(teller.line(&event, false, Duration::from_secs(1), &Terminal::default()));
+        };
+        let long = "could not be started: a sentence";
+        for (from, attempt) in [("waiting", "restart 1, at once"), ("starting", "restart 2, after 2.0 s")] {
+            say(from, "backoff", long);
+            say("backoff", "backoff", attempt);
+        }
+        say("starting", "backoff", "could not be started: another");
+        say("backoff", "backoff", "restart 3, after 4.0 s");
+        say("running", "ready", "");
+        say("ready", "backoff", "could not be started: another");
+        say("backoff", "backoff", "restart 4, after 8.0 s");
+        say("starting", "failed", "could not be started: another");
+        say("failed", "failed", "given up after 4 restarts; the last: another");
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        ! api: could not be started: a sentence
+          api: restart 1, at once
+          api: the same again; restart 2, after 2.0 s
+        ! api: could not be started: another
+          api: restart 3, after 4.0 s
+        + api ready after 1.0s
+        ! api: could not be started: another
+          api: restart 4, after 8.0 s
+        ! api failed: the same again
+          api: given up after 4 restarts; the last: another
+        ");
     }
 
     #[test]

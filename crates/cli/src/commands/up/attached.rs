@@ -8,7 +8,7 @@
 //! ```
 
 use super::output::Output;
-use crate::commands::wait::{Waiting, conclude};
+use crate::commands::wait::{Interrupt, Waiting, conclude};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::render::{progress, status::instance};
@@ -43,24 +43,20 @@ enum Step {
 
 /// The signals that mean the same as ctrl-C.
 struct Signals {
-    interrupt: Signal,
+    interrupt: Interrupt,
     terminate: Signal,
     hangup: Signal,
 }
 
 impl Signals {
-    fn new() -> Result<Self, Failure> {
+    fn new(interrupt: Interrupt) -> Result<Self, Failure> {
         let on = |kind| signal(kind).map_err(|error| Failure::io("signals cannot be received", &error));
-        Ok(Self {
-            interrupt: on(SignalKind::interrupt())?,
-            terminate: on(SignalKind::terminate())?,
-            hangup: on(SignalKind::hangup())?,
-        })
+        Ok(Self { interrupt, terminate: on(SignalKind::terminate())?, hangup: on(SignalKind::hangup())? })
     }
 
     async fn any(&mut self) {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
+            () = self.interrupt.pressed() => {}
             _ = self.terminate.recv() => {}
             _ = self.hangup.recv() => {}
         }
@@ -68,8 +64,8 @@ impl Signals {
 }
 
 impl Attached<'_> {
-    pub(super) async fn run(&self, client: &Client) -> Outcome {
-        let mut signals = Signals::new()?;
+    pub(super) async fn run(&self, client: &Client, interrupt: Interrupt) -> Outcome {
+        let mut signals = Signals::new(interrupt)?;
         let mut output = Output::follow(self.context, client, &self.id, &self.accepted, self.since).await?;
         let step = tokio::select! {
             step = self.follow(client, &mut output) => step?,
