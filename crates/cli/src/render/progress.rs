@@ -8,6 +8,9 @@ use muster_spec::{InstanceId, Stack};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// What is said of a reason that was told.
+const SAME: &str = "the same again";
+
 /// Says changes to somebody who waits: a reason in full once, and after that only that it is the same again.
 #[derive(Debug, Default)]
 pub(crate) struct Teller {
@@ -51,6 +54,8 @@ impl Teller {
             let mark = terminal.err_style(terminal.mark(false), AnsiColor::Red);
             Some(format!("{mark} {name}{word}: {why}"))
         };
+        // the last try ended as the one before
+        let before = told.reasons.get("backoff") == Some(cause);
         // what follows within one state explains the line before
         let again = event.from == event.to;
         match event.to.as_str() {
@@ -65,14 +70,16 @@ impl Teller {
             // there was nothing to stop
             "stopped" if again || event.from == "done" => None,
             "stopped" => good(&format!("stopped after {after}")),
+            "exited" if again => Some(format!("  {name}: {cause}")),
+            "exited" if before => Some(format!("  {name} ended: {SAME}")),
             "exited" => Some(format!("  {name} ended: {cause}")),
-            "backoff" if again && told.same => Some(format!("  {name}: the same again; {cause}")),
+            "backoff" if again && told.same => Some(format!("  {name}: {SAME}; {cause}")),
             "backoff" | "failed" if again => Some(format!("  {name}: {cause}")),
             "backoff" => {
                 told.same = told.again(event);
                 if told.same { None } else { bad("", cause) }
             }
-            "failed" if told.reasons.get("backoff") == Some(cause) => bad(" failed", "the same again"),
+            "failed" if before => bad(" failed", SAME),
             "failed" => bad(" failed", cause),
             "unhealthy" => bad(" is unhealthy", cause),
             "lost" => bad(" is lost", cause),
@@ -198,6 +205,7 @@ mod tests {
         say("backoff", "backoff", "restart 4, after 8.0 s");
         say("starting", "failed", "could not be started: another");
         say("failed", "failed", "given up after 4 restarts; the last: another");
+        say("starting", "exited", "could not be started: another");
         insta::assert_snapshot!(lines.join("\n"), @r"
         ! api: could not be started: a sentence
           api: restart 1, at once
@@ -209,6 +217,7 @@ mod tests {
           api: restart 4, after 8.0 s
         ! api failed: the same again
           api: given up after 4 restarts; the last: another
+          api ended: the same again
         ");
     }
 
