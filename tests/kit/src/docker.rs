@@ -106,8 +106,9 @@ impl Dockerd {
         dockerd.arg("--config-file").arg(at("daemon.json")).arg("--data-root").arg(self.data());
         dockerd.arg("--exec-root").arg(at("exec")).arg("--pidfile").arg(at("docker.pid"));
         dockerd.args(["--host", &engine.address(), "--log-level", "warn"]);
-        for pool in self.networks.pools() {
-            dockerd.args(["--default-address-pool", &pool]);
+        // with pools, and a network of before, dockerd removes `docker0` first: also where that is another engine's
+        if self.networks == Networks::Usual || !self.data().join("network").exists() {
+            dockerd.args(self.networks.pools().iter().flat_map(|pool| ["--default-address-pool", pool]));
         }
         if let Networks::Beside { bridge, address, .. } = &self.networks {
             // never `--bridge none`: that removes the `docker0` of the other engine
