@@ -88,6 +88,9 @@ fn commands_are_split_and_their_program_is_found_at_the_file() {
     assert_eq!(step[0].creates, Some(Template::literal("/w/b")));
     let watch = a("process: x, watch: [{ paths: ['*'], do: signal HUP }, { paths: '*', run: [y] }]").watch;
     assert!(matches!((&watch[0].action, &watch[1].action), (WatchAction::Signal(_), WatchAction::Run(_))));
+    let there = "remote: { host: h, command: x }, watch: [{ paths: ['src/**'], do: sync, to: app }]";
+    let WatchAction::Sync(copy) = &a(there).watch[0].action else { panic!("not `sync`") };
+    assert_eq!((copy.from.as_str(), copy.to.as_deref()), ("src", Some("app")), "on a host it starts at the home");
 }
 
 #[test]

@@ -38,6 +38,8 @@ fn table() -> Vec<(Code, String)> {
         (Code::WrongType, "autostart: maybe"),
         (Code::UnknownWord, "restart: allways"),
         (Code::UnknownWord, "watch: [{ paths: [x], do: dance }]"),
+        (Code::BadContainer, "watch: [{ paths: [x], do: sync, to: app }]"),
+        (Code::BadContainer, "watch: [{ paths: [x], do: sync, to: /app/../x }]"),
         (Code::UnknownWord, "runtime: proces"),
         (Code::MissingKey, "ready: { every: 1s }"),
         (Code::MissingKey, "container: { user: x }"),

@@ -329,16 +329,19 @@ pub struct Inspect {
 pub struct Brought {
     /// Here: a file or a symbolic link.
     pub from: PathBuf,
-    /// There: an absolute path without `..`.
+    /// There: a path without `..`, absolute, or one that starts at the home of a host's user.
     pub to: PathBuf,
 }
 
 /// What changed of the files that a run works on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
+    /// There: the folder that all of it lies below, or the one file that it is. On a host no link below it is followed, and
+    /// such a folder itself is never removed.
+    pub below: PathBuf,
     /// New or changed.
     pub files: Vec<Brought>,
-    /// Gone: absolute paths there, of files or folders.
+    /// Gone: paths there, of files or folders.
     pub removed: Vec<PathBuf>,
 }
 
@@ -347,7 +350,7 @@ pub struct Changes {
 pub enum BroughtTo {
     /// It has it now.
     Running,
-    /// It ended: the run that comes after it gets it.
+    /// It ended: the run that comes after it has it.
     Next,
 }
 
@@ -416,8 +419,11 @@ pub trait Runtime: Send + Sync + 'static {
     /// Runs a command in its context.
     fn exec<'a>(&'a self, handle: &'a Handle, exec: &'a Exec) -> BoxFuture<'a, Result<Terminal, RuntimeError>>;
 
-    /// Brings changed files into it, and removes what is gone. What was brought is also in the runs that replace this one,
-    /// until the environment is left or the image is another.
+    /// Brings changed files into it, and removes what is gone. What was brought is also there for the runs that replace this
+    /// one: on a host it lies on its disk, a container gets it until the environment is left or the image is another.
+    ///
+    /// [`RuntimeError::Unavailable`] is for what may pass by itself, as a lost link: asked again, only what is missing is
+    /// brought.
     fn bring<'a>(&'a self, handle: &'a Handle, changes: &'a Changes) -> BoxFuture<'a, Result<BroughtTo, RuntimeError>> {
         let _works_on_these_files = (handle, changes);
         let unsupported = RuntimeError::Unsupported { runtime: self.kind(), capability: Capability::Files };

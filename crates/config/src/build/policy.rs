@@ -7,7 +7,7 @@ use crate::problem::Code;
 use crate::tree::{Kind, Node, Span};
 use muster_spec::{
     AfterCopy, Backoff, CacheSpec, DetailsSpec, Limits, LogPolicy, PortName, PortSpec, RestartOn, RestartPolicy,
-    RestartWindow, ServiceKind, StopSpec, Target, WatchAction, WatchCopy, WatchRule,
+    RestartWindow, RuntimeKind, ServiceKind, StopSpec, Target, Variants, WatchAction, WatchCopy, WatchRule,
 };
 
 pub(super) type Ports = indexmap::IndexMap<PortName, PortSpec>;
@@ -106,7 +106,8 @@ pub(super) fn logs(cx: &mut Cx<'_>, node: &Node) -> LogPolicy {
     logs
 }
 
-pub(super) fn watch(cx: &mut Cx<'_>, node: &Node) -> Vec<WatchRule> {
+pub(super) fn watch(cx: &mut Cx<'_>, node: &Node, (runtime, variants): (RuntimeKind, &Variants)) -> Vec<WatchRule> {
+    let from_home = runtime != RuntimeKind::Container && variants.remote.is_some();
     let list = node.get("watch").map(Node::one_or_many).unwrap_or_default();
     let mut rules = Vec::new();
     for item in list {
@@ -123,12 +124,12 @@ pub(super) fn watch(cx: &mut Cx<'_>, node: &Node) -> Vec<WatchRule> {
         if paths.is_empty() {
             cx.missing(item.span, "a watch rule needs `paths`");
         }
-        rules.extend(action(cx, item, &paths).map(|action| WatchRule { paths, ignore, action }));
+        rules.extend(action(cx, item, &paths, from_home).map(|action| WatchRule { paths, ignore, action }));
     }
     rules
 }
 
-fn action(cx: &mut Cx<'_>, rule: &Node, paths: &[String]) -> Option<WatchAction> {
+fn action(cx: &mut Cx<'_>, rule: &Node, paths: &[String], from_home: bool) -> Option<WatchAction> {
     let run = rule.get("run").or_else(|| rule.get("do").and_then(|node| node.get("run")));
     if let Some(run) = run {
         return command::slot(cx, run, Place::Here).map(WatchAction::Run);
@@ -145,7 +146,7 @@ fn action(cx: &mut Cx<'_>, rule: &Node, paths: &[String]) -> Option<WatchAction>
     match text.as_str() {
         "restart" => Some(WatchAction::Restart),
         "rebuild" => Some(WatchAction::Rebuild),
-        "sync" => sync(cx, rule, paths).map(WatchAction::Sync),
+        "sync" => sync(cx, rule, paths, from_home).map(WatchAction::Sync),
         _ => {
             let words = ["restart", "rebuild", "sync", "signal HUP", "run"];
             crate::language::unknown_word(value, &text, &words, cx.report);
@@ -154,16 +155,19 @@ fn action(cx: &mut Cx<'_>, rule: &Node, paths: &[String]) -> Option<WatchAction>
     }
 }
 
-/// Where what is copied comes from and goes to. Without `from` it is what all the paths have in common.
-fn sync(cx: &mut Cx<'_>, rule: &Node, paths: &[String]) -> Option<WatchCopy> {
+/// Where what is copied comes from and goes to. Without `from` it is what all the paths have in common; on a host a place may
+/// start at the home of its user.
+fn sync(cx: &mut Cx<'_>, rule: &Node, paths: &[String], from_home: bool) -> Option<WatchCopy> {
     let to = match rule.get("to") {
         Some(node) => Some(cx.text(node).filter(|text| {
-            let absolute = text.starts_with('/');
-            if !absolute {
-                let message = format!("`to: {text}` is not absolute: it is a path where the service runs");
-                cx.report.error(Code::BadContainer, node.span, message);
+            let ends = !text.is_empty() && !text.split('/').any(|part| part == "..");
+            let good = ends && (text.starts_with('/') || from_home);
+            if !good {
+                let message = format!("`to: {text}` is no place where the service runs");
+                let item = cx.report.error(Code::BadContainer, node.span, message);
+                item.help("write an absolute path without `..`; only on a host may it be relative, to the home there");
             }
-            absolute
+            good
         })?),
         None => None,
     };

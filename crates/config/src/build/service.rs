@@ -73,7 +73,7 @@ pub(super) fn build(cx: &mut Cx<'_>, node: &Node, given: Given, values: &Values<
         on_failure: cx.word(node, "on_failure", &ends).unwrap_or_default(),
         on_exit: cx.word(node, "on_exit", &ends).unwrap_or_default(),
         limits: policy::limits(cx, node),
-        watch: policy::watch(cx, node),
+        watch: policy::watch(cx, node, (given.runtime, &given.variants)),
         logs: policy::logs(cx, node),
         cache: policy::cache(cx, node, &ports),
         inputs: inputs(cx, node, kind),

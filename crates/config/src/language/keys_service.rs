@@ -192,7 +192,11 @@ static WATCH: Shape = Shape::OneOf(&[
             "`restart`, `rebuild`, `sync`, `signal HUP` or `{run: [...]}`.",
         ),
         key("run", Shape::See(&COMMAND), "Runs a command, instead of `do`."),
-        key("to", Shape::Text, "`do: sync` of a container: where `from` lies in it, absolute."),
+        key(
+            "to",
+            Shape::Text,
+            "`do: sync`: where `from` lies in the container, absolute, or on the host, where a relative path starts at the home.",
+        ),
         key(
             "from",
             Shape::Text,

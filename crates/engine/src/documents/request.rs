@@ -123,15 +123,18 @@ pub struct ExecRequest {
     pub columns: Option<u16>,
 }
 
-/// Files of this machine that are to be in containers as well, and what is to be gone there.
+/// Files of this machine that are to be in containers or on hosts as well, and what is to be gone there. A path there is
+/// absolute; on a host a relative one starts at the home of the user that ssh logs in as.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct BringRequest {
     /// Selector; everything when absent.
     pub select: Option<String>,
+    /// The folder that all of it lies below where the services run, or the one file that it is.
+    pub below: String,
     /// New or changed.
     pub files: Vec<BroughtFile>,
-    /// Gone: absolute paths where the services run, of files or folders.
+    /// Gone: paths where the services run, of files or folders.
     pub removed: Vec<String>,
 }
 
@@ -140,6 +143,6 @@ pub struct BringRequest {
 pub struct BroughtFile {
     /// Absolute path on this machine.
     pub from: String,
-    /// Absolute path where the services run.
+    /// Path where the services run.
     pub to: String,
 }

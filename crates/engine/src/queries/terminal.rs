@@ -69,7 +69,11 @@ impl Engine {
         let now = self.known(id)?.now();
         let chosen = select(&now, request.select.as_deref())?;
         let files = request.files.iter().map(|file| Brought { from: (&file.from).into(), to: (&file.to).into() });
-        let changes = Changes { files: files.collect(), removed: request.removed.iter().map(Into::into).collect() };
+        let changes = Changes {
+            below: (&request.below).into(),
+            files: files.collect(),
+            removed: request.removed.iter().map(Into::into).collect(),
+        };
         let (mut instances, mut later) = (Vec::new(), Vec::new());
         for instance in chosen {
             match self.bring_one(id, &instance, &changes).await? {

@@ -1,7 +1,7 @@
 //! Channels as the far side has them: each a task that sends when the other side has room.
 
 use super::follow::follow;
-use super::place::{Place, beside, make_parent, sha256_of};
+use super::place::{Fresh, Place, make_parent, sha256_of};
 use super::server::handle;
 use crate::contract::{Runtime as _, RuntimeError, Terminal};
 use crate::process::ProcessRuntime;
@@ -96,49 +96,44 @@ async fn terminal(opened: Result<Terminal, RuntimeError>, outlet: &Outlet, mut i
 }
 
 /// Takes a file's content in, beside its place, and renames it when it is whole.
-async fn put(place: &Place, root: &str, entry: &Entry, outlet: &Outlet, mut inputs: mpsc::Receiver<Input>) {
-    let path = match place.entry(root, entry) {
+async fn put(place: &Place, root: &str, entry: &Entry, outlet: &Outlet, inputs: mpsc::Receiver<Input>) {
+    let path = match place.below(root, &entry.path) {
         Ok(path) => path,
         Err(error) => return outlet.send(Item::Failed(Failure::io("could not place a file", &error))).await,
     };
-    let told = |error: &io::Error| Item::Failed(Failure::io(format!("could not write `{}`", path.display()), error));
-    let fresh = beside(&path);
-    let mut file = match make_parent(&path).and_then(|()| File::create(&fresh)) {
-        Ok(file) => file,
-        Err(error) => return outlet.send(told(&error)).await,
+    let put = async {
+        make_parent(&path)?;
+        let fresh = Fresh::beside(&path);
+        let mut file = File::create(&fresh.path)?;
+        outlet.send(Item::Opened).await;
+        take_in(&mut file, outlet, inputs).await?;
+        let whole = match &entry.kind {
+            EntryKind::File { sha256, .. } => sha256_of(&fresh.path)? == *sha256,
+            EntryKind::Folder | EntryKind::Link(_) => false,
+        };
+        if !whole {
+            return Ok(Item::Torn);
+        }
+        fs::set_permissions(&fresh.path, fs::Permissions::from_mode(entry.mode))?;
+        fresh.put_at(&path).map(|()| Item::Placed)
     };
-    outlet.send(Item::Opened).await;
-    let done = loop {
+    let said = put.await.unwrap_or_else(|error: io::Error| {
+        Item::Failed(Failure::io(format!("could not write `{}`", path.display()), &error))
+    });
+    outlet.send(said).await;
+}
+
+/// Writes what comes until its end.
+async fn take_in(file: &mut File, outlet: &Outlet, mut inputs: mpsc::Receiver<Input>) -> io::Result<()> {
+    loop {
         match inputs.recv().await {
             Some(Input::Bytes(bytes)) => {
-                if let Err(error) = file.write_all(&bytes) {
-                    break Err(error);
-                }
+                file.write_all(&bytes)?;
                 outlet.taken().await;
             }
-            Some(Input::Eof) => break Ok(()),
+            Some(Input::Eof) => return Ok(()),
             Some(Input::Resize(_) | Input::Signal(_)) => {}
-            None => break Err(io::ErrorKind::UnexpectedEof.into()),
-        }
-    };
-    let whole = || -> io::Result<bool> {
-        match &entry.kind {
-            EntryKind::File { sha256, .. } => Ok(sha256_of(&fresh)? == *sha256),
-            EntryKind::Folder | EntryKind::Link(_) => Ok(false),
-        }
-    };
-    let placed = done.and_then(|()| {
-        if !whole()? {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "it changed while it was sent"));
-        }
-        fs::set_permissions(&fresh, fs::Permissions::from_mode(entry.mode))?;
-        fs::rename(&fresh, &path)
-    });
-    match placed {
-        Ok(()) => outlet.send(Item::Placed).await,
-        Err(error) => {
-            let _ = fs::remove_file(&fresh);
-            outlet.send(told(&error)).await;
+            None => return Err(io::ErrorKind::UnexpectedEof.into()),
         }
     }
 }

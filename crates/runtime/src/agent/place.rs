@@ -8,6 +8,7 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Sockets below the runtime folder need 24 bytes, and a socket's path has 107 (unix(7)).
 const LONGEST_RUNTIME_DIR: usize = 83;
@@ -69,22 +70,53 @@ impl Place {
         self.home.join(path)
     }
 
-    /// Where an entry below a root lies; an error where its path would lead out of it.
-    pub(super) fn entry(&self, root: &str, entry: &Entry) -> io::Result<PathBuf> {
+    /// Where a path below a root lies; an error where it would lead out of it. The root may be a link to what is meant.
+    pub(super) fn below(&self, root: &str, path: &str) -> io::Result<PathBuf> {
         let root = self.resolve(Path::new(root));
-        let path = Path::new(&entry.path);
-        if !path.components().all(|part| matches!(part, Component::Normal(_))) {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("`{}` leads out of its root", entry.path)));
+        if !Path::new(path).components().all(|part| matches!(part, Component::Normal(_))) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("`{path}` leads out of its root")));
         }
-        Ok(if entry.path.is_empty() { root } else { root.join(path) })
+        Ok(if path.is_empty() { root } else { root.join(path) })
+    }
+
+    /// Removes a file, or a folder with all that is in it; what is not there is fine. Below the root no link is followed,
+    /// and the root itself goes only where it is no folder: that one is made for more than what comes from here.
+    pub(super) fn erase(&self, root: &str, path: &str) -> io::Result<()> {
+        let target = self.below(root, path)?;
+        if !path.is_empty() && self.is_behind_link(root, path) {
+            return Ok(());
+        }
+        let Some(there) = missing_is_none(fs::symlink_metadata(&target))? else { return Ok(()) };
+        match (there.is_dir(), path.is_empty()) {
+            (true, true) => {
+                let reason = "everything here goes into it: remove it there if it is to go";
+                Err(io::Error::new(io::ErrorKind::IsADirectory, reason))
+            }
+            (true, false) => missing_is_none(fs::remove_dir_all(&target)).map(drop),
+            (false, _) => missing_is_none(fs::remove_file(&target)).map(drop),
+        }
+    }
+
+    /// Whether one of the folders that a path names below its root is none, but leads elsewhere.
+    fn is_behind_link(&self, root: &str, path: &str) -> bool {
+        let mut folder = self.resolve(Path::new(root));
+        let folders = Path::new(path).parent().into_iter().flat_map(Path::components);
+        folders.into_iter().any(|part| {
+            folder.push(part);
+            fs::symlink_metadata(&folder).is_ok_and(|found| found.is_symlink())
+        })
     }
 
     /// Makes folders, links and modes as they are to be; true where content is missing.
     pub(super) fn settle(&self, root: &str, entry: &Entry) -> io::Result<bool> {
-        let path = self.entry(root, entry)?;
+        let path = self.below(root, &entry.path)?;
         let there = fs::symlink_metadata(&path).ok();
         match &entry.kind {
             EntryKind::Folder => {
+                // what is a folder here becomes one there: through a link its files would go elsewhere
+                if !entry.path.is_empty() && there.is_some_and(|there| !there.is_dir()) {
+                    fs::remove_file(&path)?;
+                }
                 if !path.is_dir() {
                     fs::create_dir_all(&path)?;
                 }
@@ -97,10 +129,9 @@ impl Place {
                     return Ok(false);
                 }
                 make_parent(&path)?;
-                let fresh = beside(&path);
-                let _ = fs::remove_file(&fresh);
-                std::os::unix::fs::symlink(to, &fresh)?;
-                fs::rename(&fresh, &path)?;
+                let fresh = Fresh::beside(&path);
+                std::os::unix::fs::symlink(to, &fresh.path)?;
+                fresh.put_at(&path)?;
                 Ok(false)
             }
             EntryKind::File { sha256, len } => {
@@ -115,10 +146,44 @@ impl Place {
     }
 }
 
-/// The name that a file has until it is whole.
-pub(super) fn beside(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.muster-{}", std::process::id()))
+/// What a file is until it is whole: dropped before that, it is gone.
+#[derive(Debug)]
+pub(super) struct Fresh {
+    pub(super) path: PathBuf,
+}
+
+impl Fresh {
+    /// One beside the place where it is to be. Several for one place do not meet.
+    pub(super) fn beside(path: &Path) -> Self {
+        static MADE: AtomicU64 = AtomicU64::new(0);
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let (process, number) = (std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+        Self { path: path.with_file_name(format!(".{name}.muster-{process}-{number}")) }
+    }
+
+    /// It is whole. An empty folder gives way to it, as a file does.
+    pub(super) fn put_at(self, path: &Path) -> io::Result<()> {
+        match fs::rename(&self.path, path) {
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory && fs::remove_dir(path).is_ok() => {
+                fs::rename(&self.path, path)
+            }
+            done => done,
+        }
+    }
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        // after its renaming nothing is there
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn missing_is_none<T>(done: io::Result<T>) -> io::Result<Option<T>> {
+    match done {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        done => done.map(Some),
+    }
 }
 
 /// Removes a folder of services, and what is empty then above it. The folder above all of them lies where everybody may
@@ -223,6 +288,58 @@ mod tests {
         let link = Entry { path: "link".into(), mode: 0o777, kind: EntryKind::Link("conf/a.txt".into()) };
         assert!(!place.settle("app", &link).unwrap());
         assert_eq!(fs::read_to_string(home.path().join("app/link")).unwrap(), "one");
+    }
+
+    #[test]
+    fn what_is_in_the_way_gives_way_but_a_folder_with_something_in_it() {
+        let home = tempfile::TempDir::new().unwrap();
+        let place = place(home.path());
+        let at = |name: &str| home.path().join("app").join(name);
+        fs::create_dir_all(at("kept")).unwrap();
+        fs::write(at("kept/file"), "kept").unwrap();
+        std::os::unix::fs::symlink("kept", at("link")).unwrap();
+        fs::write(at("file"), "").unwrap();
+        let folder = |path: &str| Entry { path: path.into(), mode: 0o755, kind: EntryKind::Folder };
+        for path in ["link", "file"] {
+            assert!(!place.settle("app", &folder(path)).unwrap());
+            assert!(fs::symlink_metadata(at(path)).unwrap().is_dir(), "`{path}` is a folder of its own");
+        }
+        let link = |path: &str| Entry { path: path.into(), mode: 0o777, kind: EntryKind::Link("kept".into()) };
+        assert!(!place.settle("app", &link("link")).unwrap());
+        assert_eq!(fs::read_link(at("link")).unwrap(), Path::new("kept"));
+        assert!(place.settle("app", &link("kept")).is_err());
+        assert_eq!(fs::read_to_string(at("kept/file")).unwrap(), "kept");
+        assert_eq!(
+            fs::read_dir(home.path().join("app")).unwrap().count(),
+            3,
+            "nothing is left of what could not be put"
+        );
+    }
+
+    #[test]
+    fn only_what_is_below_a_root_is_erased_and_through_no_link() {
+        let home = tempfile::TempDir::new().unwrap();
+        let place = place(home.path());
+        let at = |name: &str| home.path().join(name);
+        fs::create_dir_all(at("app/deep/er")).unwrap();
+        fs::create_dir_all(at("other")).unwrap();
+        for file in ["app/deep/er/a", "other/a", "single"] {
+            fs::write(at(file), "").unwrap();
+        }
+        std::os::unix::fs::symlink("../other", at("app/link")).unwrap();
+        for path in ["../other/a", "/etc/x", "deep/../../other"] {
+            assert!(place.erase("app", path).is_err(), "{path}");
+        }
+        place.erase("app", "link/a").unwrap();
+        assert!(at("other/a").exists());
+        for path in ["link", "deep", "deep", "none/at/all"] {
+            place.erase("~/app", path).unwrap();
+        }
+        assert_eq!(fs::read_dir(at("app")).unwrap().count(), 0);
+        let told = place.erase("app", "").unwrap_err().to_string();
+        assert!(told.contains("everything here goes into it") && at("app").exists(), "{told}");
+        place.erase("single", "").unwrap();
+        assert!(!at("single").exists());
     }
 
     #[test]

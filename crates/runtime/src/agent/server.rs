@@ -177,6 +177,21 @@ async fn answer(runtime: &Arc<ProcessRuntime>, place: &Arc<Place>, ask: Ask) -> 
             });
             compared.await.unwrap_or_else(|error| Err(Failure::Unavailable(error.to_string())))
         }
+        Ask::Erase { root, paths } => {
+            let place = Arc::clone(place);
+            let erased = tokio::task::spawn_blocking(move || {
+                let mut done = Ok(());
+                for path in &paths {
+                    let shown = if path.is_empty() { root.clone() } else { format!("{root}/{path}") };
+                    let told = |error| Failure::io(format!("could not remove `{shown}`"), &error);
+                    // the first that stays is told, and the others go all the same
+                    let erased = place.erase(&root, path).map_err(told);
+                    done = done.and(erased);
+                }
+                done.map(|()| Answer::Done)
+            });
+            erased.await.unwrap_or_else(|error| Err(Failure::Unavailable(error.to_string())))
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use bollard::container::LogOutput;
 use bollard::exec::{CreateExecOptions, StartExecResults};
 use bollard::query_parameters::UploadToContainerOptions;
 use futures::StreamExt as _;
-use muster_spec::{RunId, RuntimeKind};
+use muster_spec::RunId;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -114,7 +114,7 @@ enum Removal {
     #[error("the image has no `rm` that could remove files: `do: rebuild` replaces the container")]
     NoTool,
     /// `rm` says why not.
-    #[error("files could not be removed: {0}")]
+    #[error("{0}")]
     Refused(String),
 }
 
@@ -122,7 +122,7 @@ fn removed_by(error: Removal, run: &RunId) -> RuntimeError {
     match error {
         Removal::Engine(trouble) => trouble.about(run),
         Removal::NoTool | Removal::Refused(_) => {
-            RuntimeError::Unavailable { runtime: RuntimeKind::Container, reason: error.to_string() }
+            io_error("files cannot be removed in a container", io::Error::other(error.to_string()))
         }
     }
 }

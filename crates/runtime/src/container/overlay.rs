@@ -50,7 +50,7 @@ impl Overlay {
         let mut files = Vec::new();
         let tree = self.folder.join(TREE);
         collect(&tree, Path::new("/"), &mut files)?;
-        Ok(Changes { files, removed: self.removed()?.into_iter().collect() })
+        Ok(Changes { below: "/".into(), files, removed: self.removed()?.into_iter().collect() })
     }
 
     /// Keeps what was brought into a container of `image`. Blocks.
@@ -191,6 +191,10 @@ mod tests {
         Brought { from: from.to_owned(), to: to.into() }
     }
 
+    fn changes(files: Vec<Brought>, removed: Vec<PathBuf>) -> Changes {
+        Changes { below: "/".into(), files, removed }
+    }
+
     #[test]
     fn what_was_brought_is_kept_until_the_image_is_another() {
         let home = tempfile::TempDir::new().unwrap();
@@ -198,8 +202,8 @@ mod tests {
         fs::write(&here, "one").unwrap();
         fs::set_permissions(&here, fs::Permissions::from_mode(0o750)).unwrap();
         let removed = vec!["/app/old".into(), "/app/back".into()];
-        overlay.keep("a", &Changes { files: vec![file(&here, "/app/run.sh")], removed }).unwrap();
-        overlay.keep("a", &Changes { files: vec![file(&here, "/app/back")], removed: Vec::new() }).unwrap();
+        overlay.keep("a", &changes(vec![file(&here, "/app/run.sh")], removed)).unwrap();
+        overlay.keep("a", &changes(vec![file(&here, "/app/back")], Vec::new())).unwrap();
         fs::write(&here, "two").unwrap();
 
         let found = overlay.changes("a").unwrap();
@@ -211,7 +215,7 @@ mod tests {
         assert_eq!(fs::read_to_string(kept).unwrap(), "one");
         assert_eq!(fs::metadata(kept).unwrap().permissions().mode() & 0o777, 0o750);
 
-        overlay.keep("a", &Changes { files: Vec::new(), removed: vec!["/app".into()] }).unwrap();
+        overlay.keep("a", &changes(Vec::new(), vec!["/app".into()])).unwrap();
         assert_eq!(overlay.changes("a").unwrap().files, []);
         assert_eq!(overlay.changes("b").unwrap(), Changes::default());
         assert_eq!(overlay.changes("a").unwrap(), Changes::default());
@@ -220,10 +224,9 @@ mod tests {
     #[test]
     fn nothing_goes_anywhere_else() {
         for path in ["/", "relative", "/a/../b", "/.."] {
-            let changes = Changes { files: Vec::new(), removed: vec![path.into()] };
-            assert!(check(&changes).is_err(), "{path}");
+            assert!(check(&changes(Vec::new(), vec![path.into()])).is_err(), "{path}");
         }
-        check(&Changes { files: vec![file(Path::new("x"), "/a/b")], removed: vec!["/a".into()] }).unwrap();
+        check(&changes(vec![file(Path::new("x"), "/a/b")], vec!["/a".into()])).unwrap();
     }
 
     #[test]

@@ -15,6 +15,7 @@
 //! `~/.cache/muster`, named by their content, and `~/.local/state/muster-remote/OWNER`, one for each home of Muster.
 
 mod binaries;
+mod bring;
 mod driver;
 mod folders;
 mod host;
@@ -38,8 +39,8 @@ pub use masters::Masters;
 pub use ssh::SshOptions;
 
 use crate::contract::{
-    Capabilities, Capability, Exec, Found, FoundRun, Handle, Inspect, LogChunk, Problem, Runtime, RuntimeError,
-    RuntimeEvent, StartError, Terminal,
+    BroughtTo, Capabilities, Capability, Changes, Exec, Found, FoundRun, Handle, Inspect, LogChunk, Problem, Runtime,
+    RuntimeError, RuntimeEvent, StartError, Terminal,
 };
 use crate::process::{prune, read_log};
 use crate::progress::Phase;
@@ -138,6 +139,7 @@ impl Runtime for RemoteRuntime {
             Capability::Notify,
             Capability::SeparateStreams,
             Capability::EndsEscapees,
+            Capability::Files,
         ])
     }
 
@@ -210,6 +212,10 @@ impl Runtime for RemoteRuntime {
     fn exec<'a>(&'a self, handle: &'a Handle, exec: &'a Exec) -> BoxFuture<'a, Result<Terminal, RuntimeError>> {
         let ask = OpenAsk::Exec { run: handle.run.clone(), exec: exec.into() };
         async move { terminal::open(&self.driver.link(handle).await?, ask).await }.boxed()
+    }
+
+    fn bring<'a>(&'a self, handle: &'a Handle, changes: &'a Changes) -> BoxFuture<'a, Result<BroughtTo, RuntimeError>> {
+        bring::bring(&self.driver, handle, changes).boxed()
     }
 
     fn attach<'a>(&'a self, handle: &'a Handle) -> BoxFuture<'a, Result<Terminal, RuntimeError>> {

@@ -34,7 +34,7 @@ pub(super) async fn open(mux: &Arc<Mux>, ask: OpenAsk) -> Result<Terminal, Runti
             Some(Item::Exited(known)) => ExecEvent::Exited(known),
             Some(Item::NotExecuted { reason, code }) => ExecEvent::Failed { reason, code },
             // the link is lost, and with it the command; the rest is no part of a terminal
-            Some(Item::Failed(_) | Item::Opened | Item::Event(_) | Item::Log(_) | Item::Placed) | None => {
+            Some(Item::Failed(_) | Item::Opened | Item::Event(_) | Item::Log(_) | Item::Placed | Item::Torn) | None => {
                 ExecEvent::Exited(Known::Unknown)
             }
         };

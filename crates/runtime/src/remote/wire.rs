@@ -132,6 +132,11 @@ pub(crate) enum Ask {
         root: String,
         entries: Vec<Entry>,
     },
+    /// Files and folders below a root that are to be there no more.
+    Erase {
+        root: String,
+        paths: Vec<String>,
+    },
 }
 
 /// What becomes a channel.
@@ -189,6 +194,8 @@ pub(crate) enum Item {
     },
     /// What was put is in its place.
     Placed,
+    /// What came is not what was announced: it changed while it was read. Nothing is in its place.
+    Torn,
 }
 
 /// What goes into a channel.

@@ -1,17 +1,17 @@
 //! What a rule does when it is due.
 
+use super::places::{Parcel, told};
 use super::rules::Rule;
 use crate::context::Context;
 use crate::failure::Failure;
 use muster_api::frames::Frame;
 use muster_api::{Client, client::Verb, exit};
-use muster_engine::documents::{BringRequest, BroughtFile, ExecRequest, SelectRequest, UpRequest};
+use muster_engine::documents::{BringRequest, BroughtDocument, ExecRequest, SelectRequest, UpRequest};
 use muster_runtime::Known;
-use muster_spec::{AfterCopy, CommandSpec, EnvironmentId, RuntimeKind, Template, WatchAction, WatchCopy};
+use muster_spec::{AfterCopy, CommandSpec, EnvironmentId, Template, WatchAction, WatchCopy};
 use std::collections::BTreeSet;
-use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitStatus;
 
 /// So many files are brought by one request.
@@ -28,7 +28,7 @@ pub(super) struct Actor<'a> {
 
 impl Actor<'_> {
     /// Does it, because of these paths.
-    pub(super) async fn act(&self, rule: &Rule, paths: &BTreeSet<&Path>) -> Result<(), Failure> {
+    pub(super) async fn act(&self, rule: &Rule, paths: &BTreeSet<PathBuf>) -> Result<(), Failure> {
         let context = self.context;
         let request = SelectRequest { select: Some(rule.service.clone()), ..SelectRequest::default() };
         match &rule.action {
@@ -47,8 +47,9 @@ impl Actor<'_> {
                 context.note(&format!("{}: sent {signal}", rule.service));
             }
             WatchAction::Sync(copy) => {
-                let instances = self.copy(rule, copy, paths).await?;
-                self.after(rule, copy, &instances).await?;
+                if let Some(instances) = self.copy(rule, paths).await? {
+                    self.after(rule, copy, &instances).await?;
+                }
             }
             WatchAction::Run(command) => self.run(command, &rule.service).await?,
         }
@@ -58,13 +59,10 @@ impl Actor<'_> {
     /// Copies what is there when the watching begins.
     pub(super) async fn begin(&self, rule: &Rule, files: &BTreeSet<PathBuf>) -> Result<(), Failure> {
         let WatchAction::Sync(copy) = &rule.action else { return Ok(()) };
-        if !copy.initial || rule.runtime != RuntimeKind::Container {
+        if !copy.initial || rule.places.is_empty() || files.is_empty() {
             return Ok(());
         }
-        let root = &self.request.stack.root;
-        let of = |path: &&PathBuf| path.strip_prefix(root).is_ok_and(|path| rule.matches(path));
-        let files = files.iter().filter(of).map(PathBuf::as_path).collect();
-        self.copy(rule, copy, &files).await.map(|_| ())
+        self.copy(rule, files).await.map(|_| ())
     }
 
     async fn restart(&self, rule: &Rule) -> Result<(), Failure> {
@@ -75,46 +73,45 @@ impl Actor<'_> {
         Ok(())
     }
 
-    /// Brings what changed into the service's containers; says which of them run.
-    async fn copy(&self, rule: &Rule, copy: &WatchCopy, paths: &BTreeSet<&Path>) -> Result<Vec<String>, Failure> {
-        let Some(to) = copy.to.as_ref().filter(|_| rule.runtime == RuntimeKind::Container) else {
-            self.context.note(&match rule.runtime {
-                RuntimeKind::Remote => {
-                    format!(
-                        "{0}: its host gets what `remote.sync` names when it starts: `muster restart {0}`",
-                        rule.service
-                    )
-                }
-                RuntimeKind::Process | RuntimeKind::Container | RuntimeKind::Mock | RuntimeKind::External => {
-                    format!("{}: it runs on these files; nothing to copy", rule.service)
-                }
-            });
-            return Ok(vec![rule.service.clone()]);
-        };
-        let from = self.request.stack.root.join(&copy.from);
-        let (files, removed) = split(&from, to, paths);
-        let (count, gone) = (files.len(), removed.len());
-        let mut brought = Vec::new();
-        let mut later = Vec::new();
-        // removed first: what was a folder may be a file now
-        let first = BringRequest { select: Some(rule.service.clone()), files: Vec::new(), removed };
-        let rest = files.chunks(FILES_AT_ONCE).map(|files| BringRequest {
-            select: Some(rule.service.clone()),
-            files: files.to_vec(),
-            removed: Vec::new(),
-        });
-        for request in std::iter::once(first).filter(|first| !first.removed.is_empty()).chain(rest) {
-            let document = self.client.bring(&self.id, &request).await?;
-            (brought, later) = (document.instances, document.later);
+    /// Brings what changed to where the service runs; says which of its instances run on it, none where nothing was brought.
+    async fn copy(&self, rule: &Rule, paths: &BTreeSet<PathBuf>) -> Result<Option<Vec<String>>, Failure> {
+        if rule.places.is_empty() {
+            self.context.note(&format!("{}: it runs on these files; nothing to copy", rule.service));
+            return Ok(Some(vec![rule.service.clone()]));
         }
-        let what = told(count, gone);
-        if !brought.is_empty() {
+        let (parcels, homeless) = rule.places.split(paths);
+        let count = parcels.iter().map(|parcel| parcel.files.len()).sum();
+        let gone = parcels.iter().map(|parcel| parcel.removed.len()).sum();
+        let what = told(count, gone, homeless);
+        let Some(brought) = self.bring(rule, parcels).await? else {
+            self.context.note(&format!("{}: {what}", rule.service));
+            return Ok(None);
+        };
+        if !brought.instances.is_empty() {
             self.context.note(&format!("{}: {what}", rule.service));
         }
-        if !later.is_empty() {
-            self.context.note(&format!("{}: does not run; {what} when it starts", later.join(", ")));
+        if !brought.later.is_empty() {
+            self.context.note(&format!("{}: does not run; {what} for its next start", brought.later.join(", ")));
         }
-        Ok(brought)
+        Ok(Some(brought.instances))
+    }
+
+    /// What came of the last request; nothing where there was none. What is in the way of one keeps no other from its place.
+    async fn bring(&self, rule: &Rule, parcels: Vec<Parcel>) -> Result<Option<BroughtDocument>, Failure> {
+        let (mut brought, mut failure) = (None, None);
+        for Parcel { below, files, removed } in parcels {
+            let request = BringRequest { select: Some(rule.service.clone()), below, ..BringRequest::default() };
+            // removed first: what was a folder may be a file now
+            let first = (!removed.is_empty()).then(|| BringRequest { removed, ..request.clone() });
+            let rest = files.chunks(FILES_AT_ONCE).map(|some| BringRequest { files: some.to_vec(), ..request.clone() });
+            for request in first.into_iter().chain(rest) {
+                match self.client.bring(&self.id, &request).await {
+                    Ok(document) => brought = Some(document),
+                    Err(error) => drop(failure.get_or_insert(error)),
+                }
+            }
+        }
+        failure.map_or(Ok(brought), |error| Err(error.into()))
     }
 
     async fn after(&self, rule: &Rule, copy: &WatchCopy, instances: &[String]) -> Result<(), Failure> {
@@ -205,29 +202,6 @@ fn words(command: &CommandSpec, service: &str) -> Result<Vec<String>, Failure> {
     }
 }
 
-/// What is there now, and what is gone, as it is called there. What is not below `from` has no place there.
-fn split(from: &Path, to: &str, paths: &BTreeSet<&Path>) -> (Vec<BroughtFile>, Vec<String>) {
-    let (mut files, mut removed) = (Vec::new(), Vec::new());
-    for path in paths {
-        let Ok(below) = path.strip_prefix(from) else { continue };
-        let there = if below.as_os_str().is_empty() { PathBuf::from(to) } else { Path::new(to).join(below) };
-        let there = there.display().to_string();
-        match fs::symlink_metadata(path) {
-            Ok(data) if data.is_dir() => {}
-            Ok(_) => files.push(BroughtFile { from: path.display().to_string(), to: there }),
-            Err(_) => removed.push(there),
-        }
-    }
-    (files, removed)
-}
-
-fn told(files: usize, removed: usize) -> String {
-    let copied = (files > 0).then(|| format!("{} copied", crate::human::count(files, "file")));
-    let removed = (removed > 0).then(|| format!("{} removed", crate::human::count(removed, "path")));
-    let parts: Vec<String> = copied.into_iter().chain(removed).collect();
-    if parts.is_empty() { "nothing to copy".to_owned() } else { parts.join(", ") }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -238,24 +212,5 @@ mod tests {
         let told = |raw| failed("api", &words, &known(ExitStatus::from_raw(raw)));
         assert_eq!(told(1 << 8), "api: `make all` failed with exit code 1");
         assert_eq!(told(15), "api: `make all` failed with signal TERM");
-    }
-
-    #[test]
-    fn paths_have_a_place_there() {
-        let home = tempfile::TempDir::new().unwrap();
-        let at = |name: &str| home.path().join(name);
-        fs::create_dir_all(at("src/sub")).unwrap();
-        fs::write(at("src/sub/a"), "").unwrap();
-        fs::write(at("conf"), "").unwrap();
-        let all = [at("src/sub"), at("src/sub/a"), at("src/gone"), at("elsewhere")];
-        let paths = all.iter().map(PathBuf::as_path).collect();
-        let (files, removed) = split(&at("src"), "/app/", &paths);
-        let there: Vec<&str> = files.iter().map(|file| file.to.as_str()).collect();
-        assert_eq!((there, removed), (vec!["/app/sub/a"], vec!["/app/gone".to_owned()]));
-        // a file stands for itself
-        let conf = at("conf");
-        let (files, _) = split(&conf, "/etc/app.conf", &BTreeSet::from([conf.as_path()]));
-        assert_eq!(files[0].to, "/etc/app.conf");
-        assert_eq!(told(2, 1), "2 files copied, 1 path removed");
     }
 }

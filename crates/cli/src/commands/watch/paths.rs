@@ -21,6 +21,9 @@ pub(super) struct Watched {
     events: mpsc::Receiver<Event>,
     known: BTreeSet<PathBuf>,
     ignored: Gitignore,
+    /// What changed and was not told yet, and when it is: once nothing more changed for a while.
+    changed: BTreeSet<PathBuf>,
+    due: Option<Instant>,
     /// Files that were there at the beginning and that the rules match.
     pub(super) files: BTreeSet<PathBuf>,
 }
@@ -44,8 +47,16 @@ impl Watched {
         // a missing file ignores nothing
         let _ = ignored.add(root.join(".gitignore"));
         let ignored = ignored.build().unwrap_or_else(|_| Gitignore::empty());
-        let mut watched =
-            Self { root: root.to_owned(), watcher, events, known: BTreeSet::new(), ignored, files: BTreeSet::new() };
+        let mut watched = Self {
+            root: root.to_owned(),
+            watcher,
+            events,
+            known: BTreeSet::new(),
+            ignored,
+            changed: BTreeSet::new(),
+            due: None,
+            files: BTreeSet::new(),
+        };
         let found = watched.add(root)?;
         watched.files = found.into_iter().filter(|path| matched(path, root, rules)).collect();
         Ok(watched)
@@ -63,32 +74,36 @@ impl Watched {
             WalkBuilder::new(folder).hidden(false).require_git(false).filter_entry(|e| e.file_name() != ".git").build();
         for entry in walk.flatten() {
             let path = entry.into_path();
-            if !path.is_dir() {
-                files.push(path);
-            } else if self.known.insert(path.clone()) {
+            // a link is something of its own, whatever it leads to
+            if !path.is_dir() || (path.is_symlink() && path != folder) {
+                files.push(path.clone());
+            }
+            if path.is_dir() && self.known.insert(path.clone()) {
                 self.watcher.watch(&path, RecursiveMode::NonRecursive).map_err(|error| failed(&path, &error))?;
             }
         }
         Ok(files)
     }
 
-    /// The paths that changed, once nothing more changed for `quiet`. That somebody reads is no change.
+    /// The paths that changed, once nothing more changed for `quiet`. That somebody reads is no change. Can be cancelled
+    /// without losing any.
     pub(super) async fn changed(&mut self, quiet: Duration) -> BTreeSet<PathBuf> {
-        let mut changed = BTreeSet::new();
-        let mut due = None;
         loop {
-            let event = match due {
+            let event = match self.due {
                 None => self.events.recv().await,
                 Some(due) => match tokio::time::timeout_at(due, self.events.recv()).await {
                     Ok(event) => event,
-                    Err(_) => return changed,
+                    Err(_) => {
+                        self.due = None;
+                        return std::mem::take(&mut self.changed);
+                    }
                 },
             };
             let Some(event) = event else { std::future::pending().await };
             let paths = self.paths_of(event);
             if !paths.is_empty() {
-                changed.extend(paths);
-                due = Some(Instant::now() + quiet);
+                self.changed.extend(paths);
+                self.due = Some(Instant::now() + quiet);
             }
         }
     }
@@ -99,7 +114,7 @@ impl Watched {
         }
         let mut paths = Vec::new();
         for path in event.paths {
-            let folder = path.is_dir();
+            let folder = path.is_dir() && !path.is_symlink();
             if self.is_ignored(&path, folder) {
                 continue;
             }

@@ -1,5 +1,6 @@
 //! Which paths make what due.
 
+use super::places::Places;
 use crate::failure::Failure;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use ignore::gitignore::Gitignore;
@@ -13,6 +14,8 @@ use std::path::{Path, PathBuf};
 pub(super) struct Rule {
     pub(super) service: String,
     pub(super) runtime: RuntimeKind,
+    /// Where a `sync` brings them.
+    pub(super) places: Places,
     pub(super) action: WatchAction,
     paths: GlobSet,
     ignore: GlobSet,
@@ -51,6 +54,7 @@ pub(super) fn of(stack: &Stack, chosen: &[ServiceName]) -> Result<Vec<Rule>, Fai
             Ok(Rule {
                 service: service.name.to_string(),
                 runtime: service.runtime,
+                places: places(service, &rule.action, &stack.root),
                 action: rule.action.clone(),
                 paths: globs(&rule.paths, &stack.root)?,
                 ignore: globs(&rule.ignore, &stack.root)?,
@@ -60,19 +64,35 @@ pub(super) fn of(stack: &Stack, chosen: &[ServiceName]) -> Result<Vec<Rule>, Fai
         .collect()
 }
 
-/// Whoever copies into a container says where to.
-fn has_a_place(service: &ServiceSpec, action: &WatchAction) -> Result<(), Failure> {
+fn places(service: &ServiceSpec, action: &WatchAction, root: &Path) -> Places {
     match action {
-        WatchAction::Sync(copy) if copy.to.is_none() && service.runtime == RuntimeKind::Container => {
-            let message = format!("a `watch` rule of `{}` says `do: sync` and no place in its container", service.name);
+        WatchAction::Sync(copy) => Places::of(service, copy, root),
+        WatchAction::Restart | WatchAction::Rebuild | WatchAction::Signal(_) | WatchAction::Run(_) => Places::default(),
+    }
+}
+
+/// Whoever copies into a container says where to, and to a host unless `remote.sync` does.
+fn has_a_place(service: &ServiceSpec, action: &WatchAction) -> Result<(), Failure> {
+    let WatchAction::Sync(copy) = action else { return Ok(()) };
+    let wrong = |place: &str, help: &str| {
+        let message = format!("a `watch` rule of `{}` says `do: sync` and no place {place}", service.name);
+        Err(Failure::new("config::missing_key", exit::CONFIG, message, help))
+    };
+    let named = service.variants.remote.as_ref().is_some_and(|remote| !remote.sync.is_empty());
+    match service.runtime {
+        RuntimeKind::Container if copy.to.is_none() => {
             let help = "say where its files lie there: `{ paths: [\"src/**\"], do: sync, to: /app/src }`";
-            Err(Failure::new("config::missing_key", exit::CONFIG, message, help))
+            wrong("in its container", help)
         }
-        WatchAction::Sync(_)
-        | WatchAction::Restart
-        | WatchAction::Rebuild
-        | WatchAction::Signal(_)
-        | WatchAction::Run(_) => Ok(()),
+        RuntimeKind::Remote if copy.to.is_none() && !named => {
+            let rule = "`{ paths: [\"src/**\"], do: sync, to: app/src }`";
+            wrong("on its host", &format!("name its files in `remote.sync`, or say where they lie there: {rule}"))
+        }
+        RuntimeKind::Container
+        | RuntimeKind::Remote
+        | RuntimeKind::Process
+        | RuntimeKind::Mock
+        | RuntimeKind::External => Ok(()),
     }
 }
 
@@ -124,6 +144,7 @@ mod tests {
         Rule {
             service: "api".into(),
             runtime: RuntimeKind::Process,
+            places: Places::default(),
             action: WatchAction::Restart,
             paths: globs(paths),
             ignore: globs(ignore),
