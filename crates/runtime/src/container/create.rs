@@ -1,7 +1,7 @@
 //! A run's spec in the engine's words. Pure.
 
 use super::mounts;
-use super::names::{self, Owner};
+use super::names::Owner;
 use bollard::models::{
     ContainerCreateBody, DeviceMapping, EndpointSettings, HealthConfig, HostConfig, HostConfigLogConfig,
     NetworkingConfig, PortBinding, ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
@@ -25,6 +25,8 @@ pub(super) struct Place<'a> {
     pub(super) run: &'a RunId,
     /// Folder of the run, where files with written content lie.
     pub(super) folder: &'a Path,
+    /// The environment's network by its identity, or `host` or `none`.
+    pub(super) network: String,
     /// What `host-gateway` stands for; where nothing is known such names are left out.
     pub(super) gateway: Option<String>,
     pub(super) is_podman: bool,
@@ -59,7 +61,7 @@ pub(super) fn body(spec: &InstanceSpec, container: &ContainerRun, place: &Place<
         stop_signal: Some(spec.stop_signal.number().to_string()),
         stop_timeout: i64::try_from(spec.grace.as_secs()).ok(),
         host_config: Some(host(spec, container, place)),
-        networking_config: endpoints(container, place.run),
+        networking_config: endpoints(container, place),
         ..Default::default()
     }
 }
@@ -69,11 +71,7 @@ fn host(spec: &InstanceSpec, container: &ContainerRun, place: &Place<'_>) -> Hos
     let lines = hosts(container, place.gateway.as_deref());
     let mut host = HostConfig {
         mounts: Some(mounts::mounts(container, place.run, place.owner, place.folder)),
-        network_mode: Some(match options.network {
-            NetworkMode::Environment => names::network(&place.run.environment),
-            NetworkMode::Host => "host".to_owned(),
-            NetworkMode::None => "none".to_owned(),
-        }),
+        network_mode: Some(place.network.clone()),
         port_bindings: Some(bindings(container)),
         restart_policy: Some(RestartPolicy { name: Some(RestartPolicyNameEnum::NO), maximum_retry_count: None }),
         extra_hosts: Some(lines),
@@ -174,18 +172,21 @@ fn bindings(container: &ContainerRun) -> HashMap<String, Option<Vec<PortBinding>
 }
 
 /// The environment's network knows it by its service and its further names.
-fn endpoints(container: &ContainerRun, run: &RunId) -> Option<NetworkingConfig> {
+///
+/// Docker takes an identity for the key and keeps the name in its place. Only what stands in `NetworkID` is looked at when the
+/// container starts; without it the name is, which may be that of two. Podman has one network of a name.
+fn endpoints(container: &ContainerRun, place: &Place<'_>) -> Option<NetworkingConfig> {
     if container.options.network != NetworkMode::Environment {
         return None;
     }
-    let mut aliases = vec![run.instance.service.to_string()];
+    let mut aliases = vec![place.run.instance.service.to_string()];
     for alias in container.aliases.iter().chain(&container.options.aliases) {
         if !aliases.contains(alias) {
             aliases.push(alias.clone());
         }
     }
-    let endpoint = EndpointSettings { aliases: Some(aliases), ..Default::default() };
-    let network = names::network(&run.environment);
+    let network = place.network.clone();
+    let endpoint = EndpointSettings { aliases: Some(aliases), network_id: Some(network.clone()), ..Default::default() };
     Some(NetworkingConfig { endpoints_config: Some(HashMap::from([(network, endpoint)])) })
 }
 

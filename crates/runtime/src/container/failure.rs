@@ -22,6 +22,14 @@ pub(super) fn is_name_taken(trouble: &Trouble) -> bool {
     }
 }
 
+/// The network that a container is made for is not there. Docker ends with `network ID not found`, Podman with
+/// `unable to find network with name or ID NAME: network not found`.
+pub(super) fn is_network_gone(trouble: &Trouble) -> bool {
+    let Trouble::Refused { message, .. } = trouble else { return false };
+    let Some(before) = message.strip_suffix(" not found") else { return false };
+    before.rsplit(' ').take(2).any(|word| word == "network")
+}
+
 /// The name belongs to somebody else.
 pub(super) fn name_taken(name: &str, theirs: Option<&RunId>, trouble: &Trouble) -> StartError {
     let whose = match theirs {
@@ -196,6 +204,24 @@ mod tests {
         ] {
             let (reason, found) = of_exec(said, &asked, code);
             assert_eq!((reason.as_str(), found), wanted);
+        }
+    }
+
+    #[test]
+    fn a_network_that_is_gone_is_told_from_a_program_that_is_not_there() {
+        for gone in [
+            "network 0f9e not found",
+            "failed to set up container networking: network 0f9e not found",
+            "container create: unable to find network with name or ID 0f9e: network not found",
+        ] {
+            assert!(is_network_gone(&refused(gone)), "{gone}");
+        }
+        for other in [
+            "exec: \"network\": executable file not found in $PATH",
+            "network muster-x is ambiguous (2 matches found on name)",
+            "container 0f9e not found",
+        ] {
+            assert!(!is_network_gone(&refused(other)), "{other}");
         }
     }
 

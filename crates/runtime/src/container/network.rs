@@ -1,13 +1,14 @@
 //! An environment's network and volumes: made at its first start, the network removed when it is down.
+//!
+//! A network is known by its labels and used by its identity, never by its name: Docker makes a second one of the same name
+//! when two ask at once (a daemon, and what a dead one asked for and is still under way), and then refuses the name.
 
 use super::api;
 use super::engine::Client;
 use super::names::{self, Owner};
 use super::trouble::Trouble;
-use bollard::models::{NetworkCreateRequest, NetworkInspect, VolumeCreateRequest};
-use bollard::query_parameters::{
-    InspectNetworkOptions, ListNetworksOptions, ListVolumesOptions, RemoveContainerOptions, RemoveVolumeOptions,
-};
+use bollard::models::{Network as Listed, NetworkCreateRequest, VolumeCreateRequest};
+use bollard::query_parameters::{ListNetworksOptions, ListVolumesOptions, RemoveContainerOptions, RemoveVolumeOptions};
 use muster_spec::{ContainerRun, EnvironmentId, MountSource};
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -16,6 +17,8 @@ use tokio::sync::Mutex;
 /// What is known of an environment's network.
 #[derive(Debug, Clone)]
 pub(super) struct Network {
+    /// What the engine knows it by.
+    pub(super) id: String,
     /// This machine as the network reaches it.
     pub(super) gateway: Option<IpAddr>,
 }
@@ -33,25 +36,13 @@ impl Networks {
         if let Some(network) = known.get(of) {
             return Ok(network.clone());
         }
-        let name = names::network(of);
-        only_one(client, owner, of).await?;
-        let found = match inspect(client, &name).await {
-            Ok(found) => found,
-            Err(trouble) if trouble.is_missing() => {
+        let network = match find(client, owner, of).await? {
+            Some(network) => network,
+            None => {
                 make(client, owner, of).await?;
-                only_one(client, owner, of).await?;
-                inspect(client, &name).await?
+                find(client, owner, of).await?.ok_or_else(|| taken(of))?
             }
-            Err(trouble) => return Err(trouble),
         };
-        if !owner.owns(found.labels.as_ref().unwrap_or(&HashMap::new())) {
-            let message = format!(
-                "network `{name}` is there and belongs to somebody else, perhaps to another MUSTER_HOME: remove it with \
-                 `docker network rm {name}`"
-            );
-            return Err(Trouble::Refused { status: 409, message });
-        }
-        let network = Network { gateway: gateway(&found) };
         known.insert(of.clone(), network.clone());
         Ok(network)
     }
@@ -62,31 +53,34 @@ impl Networks {
     }
 }
 
-/// Docker makes a second network of the same name when a daemon asks while what a dead one asked for is under way, and then
-/// no container can be started by that name. One that is used stays, else the first.
-async fn only_one(client: &Client, owner: &Owner, of: &EnvironmentId) -> Result<(), Trouble> {
+/// The environment's network. Of two the one that a container is made for is meant, else the older one: whoever looks, and
+/// however often, finds the same.
+async fn find(client: &Client, owner: &Owner, of: &EnvironmentId) -> Result<Option<Network>, Trouble> {
     let filters = Some(owner.filter(of));
-    let found = client.docker.list_networks(Some(ListNetworksOptions { filters })).await?;
-    let mut ids: Vec<String> = found.into_iter().filter_map(|network| network.id).collect();
-    ids.sort_unstable();
-    let mut left = ids.len();
-    for id in ids.iter().rev() {
-        if left < 2 {
-            break;
-        }
-        match client.docker.remove_network(id).await.map_err(Trouble::from) {
-            Ok(()) => left -= 1,
-            Err(trouble) if trouble.is_missing() => left -= 1,
-            // containers are in it
-            Err(Trouble::Refused { .. }) => {}
-            Err(trouble) => return Err(trouble),
+    let mut found = client.docker.list_networks(Some(ListNetworksOptions { filters })).await?;
+    found.sort_unstable_by(|a, b| (&a.created, &a.id).cmp(&(&b.created, &b.id)));
+    let mut chosen = 0;
+    if found.len() > 1 {
+        for (at, network) in found.iter().enumerate() {
+            let inside = HashMap::from([("network".to_owned(), network.id.iter().cloned().collect())]);
+            if !api::list(client, &inside).await?.is_empty() {
+                chosen = at;
+                break;
+            }
         }
     }
-    Ok(())
+    let network = found.into_iter().nth(chosen);
+    Ok(network.and_then(|network| Some(Network { gateway: gateway(&network), id: network.id? })))
 }
 
-async fn inspect(client: &Client, name: &str) -> Result<NetworkInspect, Trouble> {
-    Ok(client.docker.inspect_network(name, None::<InspectNetworkOptions>).await?)
+/// The name is another's where names are given once only.
+fn taken(of: &EnvironmentId) -> Trouble {
+    let name = names::network(of);
+    let message = format!(
+        "network `{name}` is there and belongs to somebody else, perhaps to another MUSTER_HOME: remove it with \
+         `docker network rm {name}`"
+    );
+    Trouble::Refused { status: 409, message }
 }
 
 async fn make(client: &Client, owner: &Owner, of: &EnvironmentId) -> Result<(), Trouble> {
@@ -98,8 +92,10 @@ async fn make(client: &Client, owner: &Owner, of: &EnvironmentId) -> Result<(), 
     };
     match client.docker.create_network(request).await.map_err(Trouble::from) {
         Ok(_) => Ok(()),
-        // somebody made it at the same moment
+        // whose it is shows the next look
         Err(trouble) if trouble.is_conflict() => Ok(()),
+        // as Podman says that
+        Err(Trouble::Refused { message, .. }) if message.contains("already exists") => Ok(()),
         Err(Trouble::Refused { status, message }) if message.contains("address pool") => {
             let message = format!(
                 "the engine has no addresses left for another network ({message}): `docker network prune` removes those \
@@ -111,7 +107,7 @@ async fn make(client: &Client, owner: &Owner, of: &EnvironmentId) -> Result<(), 
     }
 }
 
-fn gateway(network: &NetworkInspect) -> Option<IpAddr> {
+fn gateway(network: &Listed) -> Option<IpAddr> {
     let configs = network.ipam.as_ref()?.config.as_ref()?;
     configs.iter().filter_map(|config| config.gateway.as_ref()?.parse().ok()).find(IpAddr::is_ipv4)
 }
@@ -168,7 +164,6 @@ pub(super) async fn leave(client: &Client, owner: &Owner, of: &EnvironmentId) ->
     }
     let filters = Some(owner.filter(of));
     for network in client.docker.list_networks(Some(ListNetworksOptions { filters })).await? {
-        // by identity: a name may be that of two
         let Some(id) = network.id else { continue };
         match client.docker.remove_network(&id).await.map_err(Trouble::from) {
             Ok(()) => {}

@@ -187,17 +187,19 @@ impl Attempt<'_> {
         images.ensure(&mut lines).await.map(|_built| ())
     }
 
-    async fn gateway(&self) -> Result<Option<String>, StartError> {
+    /// The network that it is attached to, as [`Place`] has it, and how this machine is reached from there.
+    async fn network(&self) -> Result<(String, Option<String>), StartError> {
         match self.container.options.network {
             NetworkMode::Environment => {
                 let (owner, environment) = (&self.driver.owner, &self.run.id.environment);
                 let network = self.driver.networks.ensure(self.client, owner, environment).await;
                 let network = network.map_err(Trouble::start)?;
                 let literal = self.client.is_desktop.then(|| muster_spec::HOST_GATEWAY.to_owned());
-                Ok(literal.or_else(|| network.gateway.map(|address| address.to_string())))
+                let gateway = literal.or_else(|| network.gateway.map(|address| address.to_string()));
+                Ok((network.id, gateway))
             }
-            NetworkMode::Host => Ok(Some("127.0.0.1".to_owned())),
-            NetworkMode::None => Ok(None),
+            NetworkMode::Host => Ok(("host".to_owned(), Some("127.0.0.1".to_owned()))),
+            NetworkMode::None => Ok(("none".to_owned(), None)),
         }
     }
 
@@ -206,11 +208,13 @@ impl Attempt<'_> {
         let name = self.container.options.container_name.clone().unwrap_or_else(|| names::container(&self.run.id));
         let mut last = Trouble::Unreachable("the container could not be created".to_owned());
         for _ in 0..ATTEMPTS {
+            let (network, gateway) = self.network().await?;
             let place = Place {
                 owner: &self.driver.owner,
                 run: &self.run.id,
                 folder: &self.run.folder,
-                gateway: self.gateway().await?,
+                network,
+                gateway,
                 is_podman: self.client.is_podman,
                 named_limits: &self.client.named_limits,
             };
@@ -241,8 +245,7 @@ impl Attempt<'_> {
 
     /// The network went away between the look at it and its use: the next attempt makes it anew.
     async fn forget_network(&self, trouble: &Trouble) -> bool {
-        let network = names::network(&self.run.id.environment);
-        let gone = matches!(trouble, Trouble::Refused { message, .. } if message.contains(&network) && message.contains("not found"));
+        let gone = failure::is_network_gone(trouble);
         if gone {
             self.driver.networks.forget(&self.run.id.environment).await;
         }

@@ -8,6 +8,8 @@ use muster_spec::{
     Streams, VolumeSource,
 };
 use muster_testkit::docker::PrivateDocker;
+use muster_testkit::engine::encode;
+use serde_json::Value;
 use std::fs;
 use std::net::TcpListener;
 use std::time::Duration;
@@ -43,6 +45,8 @@ on_engines! {
     a_build_and_one_that_fails,
     a_name_and_a_port_that_are_taken,
     names_in_the_network_and_what_down_leaves,
+    a_second_network_of_the_same_name,
+    a_network_that_goes_away,
     ended_past_us,
     the_engines_health_check,
     limits,
@@ -224,6 +228,68 @@ async fn names_in_the_network_and_what_down_leaves(harness: &ContainerHarness) {
     assert!(in_use.contains("is in use"), "{in_use}");
     driver.remove_data(&environment).await.expect("nobody uses it");
     assert_eq!(engine.labelled(&label).expect("a list"), Vec::<String>::new());
+}
+
+/// Docker gives a name twice: to somebody else, and to a dead daemon whose request was still under way.
+async fn a_second_network_of_the_same_name(harness: &ContainerHarness) {
+    let (driver, engine) = (harness.driver(), &harness.target.engine);
+    let environment = harness.run("x").environment;
+    let name = format!("muster-{environment}");
+    let make = |labels: &Value| {
+        let body = serde_json::json!({ "Name": name, "Labels": labels });
+        let made = engine.post("/networks/create", &body).expect("a network");
+        let made: Value = serde_json::from_slice(&made.body).expect("a document");
+        made["Id"].as_str().expect("an identity").to_owned()
+    };
+    let theirs = make(&serde_json::json!({}));
+    let script = harness.script("echo hello >/tmp/index.html; exec httpd -f -p 8080 -h /tmp");
+    if harness.target.name == "podman" {
+        let reason = refused(&driver, &harness.run("server"), &script).await;
+        engine.done("DELETE", &format!("/networks/{theirs}"), None).expect("it is theirs");
+        assert!(reason.contains("belongs to somebody else"), "{reason}");
+        return;
+    }
+    driver.gateway(&environment).await.expect("a network beside theirs");
+    let label = format!("dev.muster.environment={environment}");
+    let filter = encode(&serde_json::json!({ "label": [label] }).to_string());
+    let ours = engine.get(&format!("/networks?filters={filter}")).expect("a list");
+    let younger = make(&ours[0]["Labels"]);
+    let user = format!("is-for-{environment}");
+    let body = serde_json::json!({
+        "Image": "muster-test/busybox:1", "HostConfig": { "NetworkMode": younger },
+        "NetworkingConfig": { "EndpointsConfig": { &younger: { "NetworkID": younger } } },
+    });
+    engine.post(&format!("/containers/create?name={user}"), &body).expect("a container");
+
+    let server = runtime(harness.home()).start(&harness.run("server"), &script).await.expect("a start");
+    engine.remove(&user).expect("removed");
+    let found = engine.container(&server.identity).expect("an answer").expect("a container");
+    assert_eq!(found["NetworkSettings"]["Networks"][&name]["NetworkID"], younger, "not where a container is made for");
+    assert!(server.address.is_some(), "no address is known");
+    let get = harness.script("until timeout 2 wget -qO- http://server:8080/; do sleep 0.1; done");
+    let (said, _) = output(&runtime(harness.home()), &harness.run("client"), &get).await;
+    assert_eq!(said, "hello\n");
+    driver.kill(&server).await.expect("it lives");
+    ended(&driver, &server).await;
+    driver.destroy(&server.run).await.expect("nothing is left");
+    driver.leave(&environment).await.expect("both are left");
+    assert_eq!(engine.labelled(&label).expect("a list"), Vec::<String>::new());
+    engine.done("DELETE", &format!("/networks/{theirs}"), None).expect("theirs is still there");
+}
+
+async fn a_network_that_goes_away(harness: &ContainerHarness) {
+    let (driver, engine) = (harness.driver(), &harness.target.engine);
+    let (run, spec) = (harness.run("late"), harness.script("echo here"));
+    driver.gateway(&run.environment).await.expect("a network");
+    engine.done("DELETE", &format!("/networks/muster-{}", run.environment), None).expect("nobody is in it");
+    // Docker tells it when the container starts, which the engine tries again; Podman when it is made
+    match driver.start(&run, &spec).await {
+        Err(StartError::Transient(reason)) => assert!(reason.ends_with("not found"), "{reason}"),
+        other => assert!(other.is_ok(), "{other:?}"),
+    }
+    let (said, _) = output(&driver, &run, &spec).await;
+    assert_eq!(said, "here\n");
+    driver.leave(&run.environment).await.expect("a network that nobody uses");
 }
 
 async fn ended_past_us(harness: &ContainerHarness) {
