@@ -247,3 +247,97 @@ fn data_on_a_host_stays_until_it_is_to_go() {
     let again = home.muster(&["down", "--data"]).expect_code(0);
     assert!(!again.stderr.contains(alias), "nothing is left there: {again:?}");
 }
+
+/// A port there that somebody else listens on.
+const TAKEN: &str = "8080";
+
+/// `first` is given a port there and listens on none; `other`, which was given none, listens on it. Also a service whose port
+/// is its own.
+fn at_one_port(home: &Home, host: &str) {
+    let line = home.worker_line();
+    let far = |command: &str| format!("remote: {{ host: {host}, command: \"{line} {command}\" }}");
+    home.stack(&format!(
+        "name: ports\nservices:\n  first: {{ {}, ports: {{ http: {TAKEN} }}, restart: never }}\n  \
+         other: {{ {} }}\n  own: {{ {}, ports: {{ http: auto }} }}\n",
+        far("first idle"),
+        far(&format!("other serve {TAKEN}")),
+        far("own serve ${port.http}"),
+    ));
+}
+
+#[test]
+fn a_taken_port_on_a_host_is_told_before_the_start() {
+    let Some(host) = host() else { return };
+    let mut home = Home::new();
+    home.set("MUSTER_SSH_CONFIG", &host.config().display().to_string());
+    at_one_port(&home, host.alias());
+    home.muster(&["up", "-d", "other", "own"]).ok();
+    let pid = home.wait_event("other", "listens", 1).process.pid;
+    let up = home.muster(&["up", "-d", "first"]).expect_code(1);
+    let told = format!("port {TAKEN} (http) on host `{}` is taken by pid {pid} (e2e-worker)", host.alias());
+    assert!(up.stderr.contains(&told), "{}", up.stderr);
+    assert!(home.events("first", "start").is_empty(), "it never ran");
+    home.muster(&["stop", "other"]).ok();
+    let _not_ready = home.muster(&["up", "-d", "--timeout", "1s", "first"]);
+    home.wait_event("first", "start", 1);
+    home.muster(&["down"]).ok();
+}
+
+#[test]
+fn a_port_on_a_host_that_a_stranger_listens_on_does_not_make_ready() {
+    let Some(host) = host() else { return };
+    let mut home = Home::new();
+    home.set("MUSTER_SSH_CONFIG", &host.config().display().to_string());
+    at_one_port(&home, host.alias());
+    let up = home.spawn(&["up", "-d", "first"]);
+    home.wait_event("first", "start", 1);
+    home.muster(&["up", "-d", "other", "own"]).ok();
+    let pid = home.wait_event("other", "listens", 1).process.pid;
+    let told =
+        format!("port {TAKEN} on host `{}` is held by pid {pid} (e2e-worker), not by this service", host.alias());
+    wait_until("the stranger is named", || home.muster(&["why", "first"]).stdout.contains(&told));
+    assert_eq!(home.service("first")["ready"], false, "{}", home.service("first"));
+    assert_eq!(home.service("own")["state"], "ready", "what listens itself is");
+    home.muster(&["down"]).ok();
+    drop(up);
+}
+
+#[test]
+fn logs_on_a_host_go_with_their_environment() {
+    let Some(host) = host() else { return };
+    let mut home = Home::new();
+    home.set("MUSTER_SSH_CONFIG", &host.config().display().to_string());
+    let (line, alias) = (home.worker_line(), host.alias());
+    let words = format!("echo > ${{dir.data}}/data; echo > ${{dir.logs}}/own.log; exec {line} logs idle");
+    home.stack(&format!(
+        "name: logs\nservices:\n  logs: {{ remote: {{ host: {alias}, command: [sh, -c, \"{words}\"] }} }}\n"
+    ));
+    let files = || {
+        let found = host.namespace().sh("cd /var/tmp; find . -type f | sort").expect("the host");
+        found.lines().map(|path| path.rsplit('/').next().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    // the folders of environments that have run there
+    let environments = || {
+        let state = format!("cd {}/.local/state/muster-remote; ls -d */state/*/ || true", host.home().display());
+        host.namespace().sh(&state).expect("the host").lines().count()
+    };
+    home.muster(&["up", "-d"]).ok();
+    home.wait_event("logs", "start", 1);
+    home.muster(&["down"]).ok();
+    assert_eq!((files(), environments()), (vec!["data".to_owned(), "own.log".to_owned()], 1));
+    // another daemon is asked
+    home.muster(&["daemon", "stop"]).ok();
+    home.muster(&["env", "rm", "local"]).ok();
+    assert_eq!((files(), environments()), (vec!["data".to_owned()], 0), "as on this machine, data stays");
+    assert_eq!((logins(&host), master(&home)), (0, None));
+
+    home.muster(&["up", "-d"]).ok();
+    home.wait_event("logs", "start", 2);
+    home.muster(&["down"]).ok();
+    host.stop_sshd().expect("sshd ends");
+    let failed = home.muster(&["env", "rm", "local"]).expect_code(1);
+    let told = ["is removed, but not all its logs on other hosts", alias, "/logs/local-"];
+    assert!(told.iter().all(|word| failed.stderr.contains(word)), "{failed:?}");
+    let known = home.muster(&["env", "list"]).expect_code(0).stdout;
+    assert!(!known.contains("local-"), "a host that is gone keeps no environment: {known}");
+}

@@ -9,7 +9,7 @@
 use muster_spec::{PortAt, PortName, ServiceName, Stack};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::net::IpAddr;
 
 /// First port of automatic blocks: they lie below the ephemeral range (32,768 on Linux).
 pub(crate) const AUTOMATIC_FIRST: u16 = 20_000;
@@ -362,12 +362,6 @@ fn assign(
 /// Somebody else of this environment had it: left alone while there is room, so that numbers stay.
 fn old_owner(old: &PortTable, number: u16, key: &PortKey) -> bool {
     old.numbers.iter().any(|(other, n)| *n == number && other != key)
-}
-
-/// Whether a port can be bound on this machine now. Asks for 127.0.0.1: that is where services are reached.
-#[must_use]
-pub(crate) fn can_bind(port: u16) -> bool {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use crate::errors;
 use muster_runtime::RuntimeError;
 use muster_spec::{EnvironmentId, RuntimeKind};
 use muster_store::Write;
+use std::path::Path;
 use std::sync::Arc;
 
 impl Engine {
@@ -23,11 +24,21 @@ impl Engine {
         if data {
             self.remove_data(id).await?;
         }
+        // asked before what is written down of them goes; a host that is gone for ever does not keep an environment
+        let logs = self.remove_logs(id).await;
         self.close(id).await;
         self.inner.shared.ports.lock().await.remove(id);
         let shared = &self.inner.shared;
         shared.commit(Write::RemoveEnvironment(id.clone()).into()).await.map_err(|error| errors::journal(&error))?;
-        remove_folder(&shared.paths.environment(id))
+        remove_folder(&shared.paths.environment(id))?;
+        logs
+    }
+
+    /// What its runs left on other hosts.
+    async fn remove_logs(&self, id: &EnvironmentId) -> Result<(), ErrorDocument> {
+        let shared = &self.inner.shared;
+        let Some(runtime) = shared.runtimes.get(RuntimeKind::Remote, id) else { return Ok(()) };
+        runtime.remove_logs(id).await.map_err(|error| logs_stay(id, error, &shared.paths.remote().logs(id)))
     }
 
     /// Folders of this machine, and what the runtimes keep: named volumes, folders on other hosts. Says on which hosts. What
@@ -54,16 +65,28 @@ impl Engine {
     }
 }
 
-fn data_stays(id: &EnvironmentId, error: RuntimeError) -> ErrorDocument {
-    let why = match error {
+fn logs_stay(id: &EnvironmentId, error: RuntimeError, folder: &Path) -> ErrorDocument {
+    let text = format!("environment `{}` is removed, but not all its logs on other hosts: {}", id.name, why(error));
+    ErrorDocument::new("environment::files", 1, text).help(format!(
+        "where they matter, remove `{}` and `~/.local/state/muster-remote/*/state/{id}` there",
+        folder.display()
+    ))
+}
+
+fn why(error: RuntimeError) -> String {
+    match error {
         RuntimeError::Unavailable { reason, .. } => reason,
         other => other.to_string(),
-    };
+    }
+}
+
+fn data_stays(id: &EnvironmentId, error: RuntimeError) -> ErrorDocument {
+    let why = why(error);
     ErrorDocument::new("runtime::failed", 1, format!("cannot remove all data of `{}`: {why}", id.name))
         .help("put that right, and run `muster down --data` again")
 }
 
-fn remove_folder(folder: &std::path::Path) -> Result<(), ErrorDocument> {
+fn remove_folder(folder: &Path) -> Result<(), ErrorDocument> {
     match std::fs::remove_dir_all(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             let text = format!("cannot remove `{}`: {error}", folder.display());

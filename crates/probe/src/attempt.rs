@@ -1,5 +1,6 @@
 //! One attempt.
 
+use crate::listens::Whose;
 use crate::{ProbeContext, ResolvedCheck, exec, grpc, http, inside, listens, log, net};
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -58,7 +59,8 @@ fn ask<'a>(
             ResolvedCheck::File(path) => limit.on(file(path)).await,
             ResolvedCheck::Healthcheck => healthcheck(context),
             ResolvedCheck::Listens(ports) => limit.on(listens::check(ports, context)).await,
-            ResolvedCheck::ListensThere(ports) => limit.on(inside::listens(ports, context)).await,
+            ResolvedCheck::ListensThere(ports) => limit.on(listens::there(ports, Whose::Own, context)).await,
+            ResolvedCheck::TcpThere(port) => limit.on(listens::there(&[*port], Whose::Anybodys, context)).await,
             ResolvedCheck::FileThere(path) => limit.on(inside::file(path, context)).await,
             ResolvedCheck::All(checks) => all(checks, context, timeout).await,
             ResolvedCheck::Any(checks) => any(checks, context, timeout).await,

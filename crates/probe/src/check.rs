@@ -30,8 +30,10 @@ pub enum ResolvedCheck {
     Healthcheck,
     /// The instance's own process tree listens on all of these ports.
     Listens(Vec<u16>),
-    /// Somebody listens on all of these ports where the instance runs, which is not this machine.
+    /// The instance's own process tree listens on all of these ports where it runs, which is not this machine.
     ListensThere(Vec<u16>),
+    /// Somebody listens on this port where the instance runs, which is not this machine.
+    TcpThere(u16),
     /// A file exists where the instance runs, which is not this machine.
     FileThere(PathBuf),
     /// Every one passes.
@@ -121,6 +123,7 @@ impl ResolvedCheck {
             | Self::File(_)
             | Self::Healthcheck
             | Self::ListensThere(_)
+            | Self::TcpThere(_)
             | Self::FileThere(_)
             | Self::Listens(_) => Vec::new(),
         }
@@ -139,6 +142,7 @@ impl ResolvedCheck {
             | Self::Log(_)
             | Self::File(_)
             | Self::ListensThere(_)
+            | Self::TcpThere(_)
             | Self::FileThere(_)
             | Self::Listens(_) => false,
         }
@@ -155,6 +159,7 @@ impl ResolvedCheck {
             | Self::File(_)
             | Self::Healthcheck
             | Self::ListensThere(_)
+            | Self::TcpThere(_)
             | Self::FileThere(_)
             | Self::Listens(_)
             | Self::All(_)

@@ -2,7 +2,7 @@
 
 use crate::LogWatch;
 use crate::inside::Inside;
-use crate::listens::Known;
+use crate::listens::{HeldThere, Known, There};
 use muster_spec::EngineHealth;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -21,6 +21,7 @@ struct Inner {
     known: Mutex<Known>,
     engine: Mutex<Option<EngineHealth>>,
     inside: Mutex<Option<Inside>>,
+    there: Mutex<Option<There>>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -79,6 +80,15 @@ impl ProbeContext {
 
     pub(crate) fn inside(&self) -> Option<Inside> {
         lock(&self.inner.inside).clone()
+    }
+
+    /// The run's ports are those of another machine, by this name, which is asked in this way.
+    pub fn set_there(&self, host: &str, held: HeldThere) {
+        *lock(&self.inner.there) = Some(There { host: host.to_owned(), held });
+    }
+
+    pub(crate) fn there(&self) -> Option<There> {
+        lock(&self.inner.there).clone()
     }
 
     /// What the container's engine said last of its health.

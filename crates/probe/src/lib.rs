@@ -35,7 +35,7 @@ pub use check::{ResolvedCheck, ResolvedHttp, ResolvedMatcher};
 pub use context::ProbeContext;
 pub use details::{DetailsError, ResolvedDetails, details, grpc_call};
 pub use inside::{Inside, Ran};
+pub use listens::HeldThere;
 pub use log::{LogSource, LogWatch};
 pub use pattern::{Pattern, PatternError};
 pub use resolve::{Place, ResolveError, Resolver};
-pub use sys::{Listener, Owner, listeners, port_owner, process_tree};

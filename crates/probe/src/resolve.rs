@@ -46,7 +46,7 @@ pub enum Place {
     Here(u16),
     /// At an address of its own, where nobody else can listen: `host:port`.
     At(String),
-    /// On another machine, which is asked by commands that run there.
+    /// On another machine, which is asked.
     There(u16),
 }
 
@@ -75,7 +75,7 @@ impl ResolvedCheck {
             Check::Tcp(target) => match own_port(target) {
                 // a tunnel accepts before anybody listens at its other end
                 Some(port) => match resolver.port(port).map_err(ResolveError::Reference)? {
-                    Place::There(port) => Self::ListensThere(vec![port]),
+                    Place::There(port) => Self::TcpThere(port),
                     Place::Here(_) | Place::At(_) => Self::Tcp(text(target)?),
                 },
                 None => Self::Tcp(text(target)?),

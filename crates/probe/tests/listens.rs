@@ -1,10 +1,12 @@
 //! "Its own process tree listens", with own children and strangers.
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
-use muster_probe::{Outcome, ProbeContext, ResolvedCheck, attempt, listeners, port_owner, process_tree};
+use muster_probe::{Outcome, ProbeContext, ResolvedCheck, attempt};
+use muster_sockets::{Holder, Owner, listeners, port_owner, process_tree};
 use std::io::{BufRead, BufReader, Lines, Read};
 use std::net::TcpListener;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 const LONG: Duration = Duration::from_secs(20);
@@ -85,6 +87,43 @@ async fn a_stranger_is_named() {
         let start = format!("port {port} is held by pid {} (", std::process::id());
         assert!(reason.starts_with(&start) && reason.ends_with("), not by this service"), "{reason}");
     }
+}
+
+#[tokio::test]
+async fn another_machine_says_whose_its_ports_are() {
+    let context = ProbeContext::new();
+    let nobody = Outcome::Fail("it cannot be asked there".to_owned());
+    assert_eq!(attempt(&ResolvedCheck::ListensThere(vec![1]), &context, LONG).await, nobody);
+    let held = |ports: Vec<u16>| -> futures::future::BoxFuture<'static, Result<Vec<Holder>, String>> {
+        let of = |port: u16| match port {
+            1 => Holder::Tree(7),
+            2 => Holder::Other(Some(Owner { pid: 4, command: "nginx".to_owned() })),
+            3 => Holder::Other(None),
+            4 => Holder::Hidden,
+            _ => Holder::Nobody,
+        };
+        // one that does not answer for all is not believed
+        let holders = ports.into_iter().filter(|port| *port != 9).map(of).collect();
+        Box::pin(std::future::ready(Ok(holders)))
+    };
+    context.set_there("db1", Arc::new(held));
+    let fails = |reason: &str| Outcome::Fail(reason.to_owned());
+    let named = "port 2 on host `db1` is held by pid 4 (nginx), not by this service";
+    for (ports, outcome) in [
+        (vec![1, 4], Outcome::Pass),
+        (vec![1, 2], fails(named)),
+        (vec![3], fails("port 3 on host `db1` is held by a process that cannot be seen, not by this service")),
+        (vec![5, 2], fails(&format!("nothing listens on port 5 on host `db1`; {named}"))),
+        (vec![1, 9], fails("host `db1` answered for 1 of 2 ports")),
+    ] {
+        assert_eq!(attempt(&ResolvedCheck::ListensThere(ports), &context, LONG).await, outcome);
+    }
+    // a connection is accepted by whoever listens
+    for port in [1, 2, 3, 4] {
+        assert_eq!(attempt(&ResolvedCheck::TcpThere(port), &context, LONG).await, Outcome::Pass);
+    }
+    let closed = fails("nothing listens on port 5 on host `db1`");
+    assert_eq!(attempt(&ResolvedCheck::TcpThere(5), &context, LONG).await, closed);
 }
 
 #[test]

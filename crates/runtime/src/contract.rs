@@ -2,6 +2,7 @@
 
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use muster_sockets::Holder;
 use muster_spec::{
     EngineHealth, EnvironmentId, InstanceId, InstanceSpec, RunId, RuntimeKind, SecretText, Signal, Target, Tunnel,
 };
@@ -453,6 +454,13 @@ pub trait Runtime: Send + Sync + 'static {
         Box::pin(std::future::ready(Ok(Vec::new())))
     }
 
+    /// Removes what an environment's runs left elsewhere than on this machine, and stays when it is down: their logs, and
+    /// those that its services wrote themselves. Idempotent.
+    fn remove_logs<'a>(&'a self, environment: &'a EnvironmentId) -> BoxFuture<'a, Result<(), RuntimeError>> {
+        let _all_of_it_is_here = environment;
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// Whether what this driver works through answers now: asked before something is started that cannot be without it.
     fn answers(&self) -> BoxFuture<'_, Result<(), RuntimeError>> {
         Box::pin(std::future::ready(Ok(())))
@@ -469,6 +477,14 @@ pub trait Runtime: Send + Sync + 'static {
     fn reroute<'a>(&'a self, handle: &'a Handle, tunnels: &'a [Tunnel]) -> BoxFuture<'a, Result<(), RuntimeError>> {
         let _no_tunnels_here = (handle, tunnels);
         Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Who has these ports where the run is, seen from its own processes: an answer for each, in this order. Asked where that
+    /// is another machine; of this one everybody sees it.
+    fn holders<'a>(&'a self, handle: &'a Handle, ports: &'a [u16]) -> BoxFuture<'a, Result<Vec<Holder>, RuntimeError>> {
+        let _seen_from_outside = (handle, ports);
+        let reason = "it is not asked whose ports are".to_owned();
+        Box::pin(std::future::ready(Err(RuntimeError::Unavailable { runtime: self.kind(), reason })))
     }
 
     /// Process ids of this machine whose descendants are the run's own processes; none where it runs elsewhere.

@@ -11,8 +11,8 @@ use crate::ports::{self, PortError, PortTable};
 use crate::resolve::{self, ResolveError, Resolver};
 use crate::shared::reserved;
 use muster_core::{Accepted, Command, graph, plan};
-use muster_probe::port_owner;
 use muster_runtime::RuntimeError;
+use muster_sockets::port_owner;
 use muster_spec::{
     EnvironmentId, InstanceId, RunId, RuntimeKind, Selector, ServiceKind, ServiceName, ServiceSpec, Signal, Stack,
 };
@@ -42,7 +42,7 @@ fn port_error(error: &PortError) -> ErrorDocument {
     let document = |code| ErrorDocument::new(code, 3, error.to_string());
     match error {
         PortError::Taken { number, .. } => {
-            let holder = port_owner(*number).map(|o| format!("; pid {} ({}) listens on it now", o.pid, o.command));
+            let holder = port_owner(*number).map(|o| format!("; {o} listens on it now"));
             document("port::taken").help(format!(
                 "give the other environment up with `muster env rm`, or choose another port or `base`{}",
                 holder.unwrap_or_default()
@@ -166,7 +166,7 @@ impl Actor {
         self.available(&stack, &wanted)?;
         let mut needed = resolve::wanted(&self.id, &stack, &request.secrets, &self.shared.paths);
         needed.holds = Some(wanted.iter().map(|instance| instance.service.clone()).collect());
-        let ports = ports::allocate(&stack, needed, &self.ports, &reserved(all, &self.id), ports::can_bind);
+        let ports = ports::allocate(&stack, needed, &self.ports, &reserved(all, &self.id), muster_sockets::can_bind);
         let ports = ports.map_err(|error| port_error(&error))?;
         let resolver = Resolver { ports: &ports, secrets: &request.secrets, ..self.resolver_of(&stack) };
         let (mut hashes, mut problems) = (BTreeMap::new(), Vec::new());

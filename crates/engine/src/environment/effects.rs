@@ -164,6 +164,9 @@ impl Actor {
             if let Some(inside) = inside::inside(&runtime, &handle) {
                 live.probe.set_inside(inside);
             }
+            if let Some((host, held)) = inside::there(&runtime, &handle) {
+                live.probe.set_there(&host, held);
+            }
             let probed = self.stack().and_then(|stack| stack.services.get(&instance.service));
             if probed.is_some_and(|service| service.probes.roles().next().is_some()) {
                 live.probe.set_pids(runtime.roots(&handle));

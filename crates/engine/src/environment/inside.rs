@@ -1,9 +1,11 @@
-//! Commands inside of a run that is not a process of this machine: probes and stop commands of containers and hosts.
+//! Commands inside of a run that is not a process of this machine: probes and stop commands of containers and hosts; and
+//! who has its ports there.
 
 use futures::StreamExt;
 use futures::future::{BoxFuture, FutureExt};
-use muster_probe::{Inside, Ran};
+use muster_probe::{HeldThere, Inside, Ran};
 use muster_runtime::{Exec, ExecEvent, Handle, Known, Runtime};
+use muster_sockets::Holder;
 use muster_spec::{ResolvedCommand, RuntimeKind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,6 +24,17 @@ pub(super) fn inside(runtime: &Arc<dyn Runtime>, handle: &Arc<Handle>) -> Option
         let (runtime, handle) = (Arc::clone(&runtime), Arc::clone(&handle));
         async move { run(runtime.as_ref(), &handle, command).await }.boxed()
     }))
+}
+
+/// How probes of a run ask for its ports; none where those are this machine's, or an address of its own.
+pub(super) fn there(runtime: &Arc<dyn Runtime>, handle: &Arc<Handle>) -> Option<(String, HeldThere)> {
+    let host = handle.far.as_ref()?.host.clone();
+    let (runtime, handle) = (Arc::clone(runtime), Arc::clone(handle));
+    let held = move |ports: Vec<u16>| -> BoxFuture<'static, Result<Vec<Holder>, String>> {
+        let (runtime, handle) = (Arc::clone(&runtime), Arc::clone(&handle));
+        async move { runtime.holders(&handle, &ports).await.map_err(|error| error.to_string()) }.boxed()
+    };
+    Some((host, Arc::new(held)))
 }
 
 /// Runs a command to its end. The environment is the run's own. Dropping the future ends the command.

@@ -10,7 +10,6 @@ use crate::paths::Paths;
 use crate::resolve::{Asker, ResolveError, Resolver};
 use crate::shared::Shared;
 use muster_core::Chance;
-use muster_probe::port_owner;
 use muster_runtime::{Handle, Runtime, StartError};
 use muster_spec::{CommandSpec, ContainerRun, InstanceSpec, Location, MountSource, RunId, RuntimeKind, Template};
 use std::collections::BTreeSet;
@@ -246,16 +245,12 @@ fn own(folder: &Path, user: &str, paths: &Paths) {
 /// A port that somebody else holds is told with its owner, before the start.
 fn check_ports(spec: &InstanceSpec) -> Result<(), String> {
     if spec.runtime == RuntimeKind::Remote {
-        // they are that host's
+        // they are that host's, which looks when it is asked for the start
         return Ok(());
     }
     for (name, port) in &spec.ports {
-        if !crate::ports::can_bind(*port) {
-            let owner = match port_owner(*port) {
-                Some(owner) => format!("pid {} ({})", owner.pid, owner.command),
-                None => "a process of another user".to_owned(),
-            };
-            return Err(format!("port {port} ({name}) is taken by {owner}"));
+        if let Some(taken) = muster_sockets::taken(*port) {
+            return Err(format!("port {port} ({name}) is taken by {taken}"));
         }
     }
     Ok(())

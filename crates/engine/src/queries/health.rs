@@ -116,6 +116,7 @@ fn describe(check: &ResolvedCheck, engine: Option<EngineHealth>) -> String {
             let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
             format!("listens there on {}", ports.join(", "))
         }
+        ResolvedCheck::TcpThere(port) => format!("somebody listens there on {port}"),
         ResolvedCheck::FileThere(path) => format!("file {} there", path.display()),
         ResolvedCheck::All(checks) => many(checks, " and "),
         ResolvedCheck::Any(checks) => many(checks, " or "),

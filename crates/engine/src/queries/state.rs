@@ -11,8 +11,8 @@ use crate::ports::End;
 use crate::snapshot::{MainProcess, Snapshot, alive, host};
 use futures::stream::{FuturesOrdered, StreamExt};
 use muster_core::why::{self, RecordedTransition};
-use muster_probe::{listeners, port_owner, process_tree};
 use muster_runtime::{Handle, Usage};
+use muster_sockets::{listeners, port_owner, process_tree};
 use muster_spec::{EnvironmentId, InstanceId, RuntimeKind};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -118,8 +118,7 @@ impl Engine {
             // a container's port is held by its engine
             let published = spec.is_some_and(|spec| spec.runtime == RuntimeKind::Container);
             let owner = if listening.contains(port) && !published { port_owner(*port) } else { None };
-            let owner =
-                owner.filter(|owner| !own.contains(&owner.pid)).map(|o| format!("pid {} ({})", o.pid, o.command));
+            let owner = owner.filter(|owner| !own.contains(&owner.pid)).map(|owner| owner.to_string());
             let (instance, name) = (instance.to_string(), name.to_string());
             let listening = Some(listening.contains(port));
             ports.push(PortEntry { listening, owner, pid: main.pid, ..entry(instance, name, *port) });

@@ -4,7 +4,7 @@ use crate::address::{self, inside};
 use crate::documents::{ErrorDocument, WayDocument, WayEntry};
 use crate::engine::{Engine, one};
 use crate::snapshot::{Snapshot, alive};
-use muster_probe::listeners;
+use muster_sockets::listeners;
 use muster_spec::{EnvironmentId, InstanceId, Location, PortName, ServiceSpec};
 use std::net::IpAddr;
 

@@ -2,6 +2,7 @@
 
 use crate::process::Config;
 use crate::remote::wire::{Entry, EntryKind};
+use muster_spec::EnvironmentId;
 use sha2::{Digest as _, Sha256};
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File};
@@ -57,6 +58,11 @@ impl Place {
             runtime_dir: self.runtime.clone(),
             original_nofile,
         }
+    }
+
+    /// Where the records and logs of an environment's runs lie.
+    pub(super) fn runs(&self, environment: &EnvironmentId) -> PathBuf {
+        self.state.join("state").join(environment.to_string())
     }
 
     /// Whether the supervisor's binary is still there.

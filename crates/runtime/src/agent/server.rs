@@ -2,12 +2,12 @@
 
 use super::channels::{Outlet, carry};
 use super::place::{Place, remove_below};
-use crate::contract::{Found, Handle, Runtime};
+use crate::contract::{Found, FoundRun, Handle, Runtime};
 use crate::process::ProcessRuntime;
 use crate::remote::wire::{
     self, Answer, Ask, FAR_PATIENCE_SECONDS, FRAMES, Failure, GREETING, Hello, Input, OpenAsk, ToFar, ToNear, WINDOW,
 };
-use muster_spec::{InstanceSpec, RunId, RuntimeKind};
+use muster_spec::{EnvironmentId, InstanceSpec, RunId, RuntimeKind};
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
@@ -159,10 +159,15 @@ async fn answer(runtime: &Arc<ProcessRuntime>, place: &Arc<Place>, ask: Ask) -> 
             remove(top, run).await
         }
         Ask::Remove { top, folder } => remove(top, folder).await,
+        Ask::Forget { environment, top, logs } => {
+            forget(runtime, place, &environment).await?;
+            remove(top, logs).await
+        }
         Ask::Secrets { run, secrets } => {
             runtime.remember_secrets(&run, &secrets);
             Ok(Answer::Done)
         }
+        Ask::Holders { run, ports } => Ok(Answer::Holders(runtime.holders(&handle(&run), &ports).await?)),
         Ask::Compare { root, entries } => {
             let place = Arc::clone(place);
             let compared = tokio::task::spawn_blocking(move || {
@@ -195,6 +200,22 @@ async fn answer(runtime: &Arc<ProcessRuntime>, place: &Arc<Place>, ask: Ask) -> 
     }
 }
 
+/// Removes the records of runs that all have ended.
+async fn forget(runtime: &ProcessRuntime, place: &Place, environment: &EnvironmentId) -> Result<(), Failure> {
+    let there = runtime.list(environment).await?;
+    let stays = there.iter().find(|one| matches!(one.found, Found::Running(_) | Found::Unverifiable(_)));
+    if let Some(FoundRun { run, .. }) = stays {
+        return Err(Failure::Unavailable(format!("run `{run}` may go on there, and its records stay")));
+    }
+    let folder = place.runs(environment);
+    let told = format!("could not remove `{}`", folder.display());
+    let removed = tokio::task::spawn_blocking(move || match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    });
+    removed.await.map_err(io::Error::other).flatten().map_err(|error| Failure::io(told, &error))
+}
+
 async fn remove(top: PathBuf, folder: PathBuf) -> Result<Answer, Failure> {
     let told = format!("could not remove `{}`", folder.display());
     let removed = tokio::task::spawn_blocking(move || remove_below(&top, &folder)).await;
@@ -211,6 +232,7 @@ async fn start(
     spec.runtime = RuntimeKind::Process;
     spec.remote = None;
     spec.command.cwd = place.resolve(&spec.command.cwd);
+    check_ports(runtime, run, &spec.ports).await?;
     match runtime.start(run, &spec).await {
         Ok(handle) => Ok(handle),
         Err(error) => {
@@ -218,6 +240,19 @@ async fn start(
             Err(if missing { Failure::NoShim } else { error.into() })
         }
     }
+}
+
+/// A port that somebody else holds is told with its owner, before the start. One that was asked for before, over a link that
+/// was lost meanwhile, may hold its ports by now: it is joined, not refused.
+async fn check_ports(runtime: &ProcessRuntime, run: &RunId, ports: &[(String, u16)]) -> Result<(), Failure> {
+    let Some((name, port)) = ports.iter().find(|(_, port)| !muster_sockets::can_bind(*port)) else { return Ok(()) };
+    let (name, port) = (name.clone(), *port);
+    if !matches!(runtime.recover(run, None).await, Found::Absent) {
+        return Ok(());
+    }
+    // given back meanwhile: then it is free
+    let taken = tokio::task::spawn_blocking(move || muster_sockets::taken(port)).await.unwrap_or_default();
+    taken.map_or(Ok(()), |taken| Err(Failure::PortTaken { name, taken }))
 }
 
 /// The process driver knows a run by its id: what else stands in a handle is for whoever holds it.

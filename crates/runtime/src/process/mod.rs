@@ -42,6 +42,7 @@ use driver::Driver;
 use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::{self, BoxStream, StreamExt as _};
 use muster_shim::Meta;
+use muster_sockets::Holder;
 use muster_spec::{EnvironmentId, InstanceId, InstanceSpec, RunId, RuntimeKind, SecretText, Signal, Target};
 use run::{Phase, What};
 use std::io;
@@ -207,6 +208,18 @@ impl Runtime for ProcessRuntime {
         // one that is not empty belongs to a run that is still there, and stays
         let _ = std::fs::remove_dir(self.driver.layout.sockets(environment));
         std::future::ready(Ok(())).boxed()
+    }
+
+    fn holders<'a>(&'a self, handle: &'a Handle, ports: &'a [u16]) -> BoxFuture<'a, Result<Vec<Holder>, RuntimeError>> {
+        let (roots, ports) = (self.roots(handle), ports.to_vec());
+        async move {
+            let told = |error| io_error("could not find out who has a port", error);
+            let looks =
+                move || ports.iter().map(|port| muster_sockets::holder(*port, &roots)).collect::<io::Result<Vec<_>>>();
+            let found = tokio::task::spawn_blocking(looks).await;
+            found.map_err(|error| told(io::Error::other(error)))?.map_err(told)
+        }
+        .boxed()
     }
 
     /// The supervisor: what forked away from the main process is its child.

@@ -2,7 +2,7 @@
 
 use super::RemoteConfig;
 use super::binaries::Kinds;
-use super::folders;
+use super::folders::{self, Kept};
 use super::host::Host;
 use super::mux::Mux;
 use super::record::{Placed, owner};
@@ -270,25 +270,45 @@ impl Driver {
         Ask::Leave { environment: environment.clone(), top: folders.top().to_owned(), run: folders.run(environment) }
     }
 
-    /// A run that makes folders for data on its host is about to be started.
-    pub(super) fn note_data(&self, id: &RunId, host: &str, spec: &InstanceSpec) -> io::Result<()> {
+    /// A run is about to be started on its host: what it leaves there stays beyond its end.
+    pub(super) fn note_kept(&self, id: &RunId, host: &str, spec: &InstanceSpec) -> io::Result<()> {
+        folders::note(&self.layout, &id.environment, Kept::Logs, host)?;
         match self.config.folders.makes_data(&id.environment, spec) {
-            true => folders::note(&self.layout, &id.environment, host),
+            true => folders::note(&self.layout, &id.environment, Kept::Data, host),
             false => Ok(()),
         }
     }
 
-    /// Removes an environment's data from all hosts that have some. What one host keeps us from holds up no other.
+    /// Removes an environment's data from all hosts that have some.
     pub(super) async fn remove_data(&self, environment: &EnvironmentId) -> Result<Vec<String>, RuntimeError> {
-        let failed = |source| RuntimeError::Io { context: "could not note which hosts have data".to_owned(), source };
-        let mut left = folders::hosts(&self.layout, environment).map_err(failed)?;
+        let folders = &self.config.folders;
+        let ask = || Ask::Remove { top: folders.top().to_owned(), folder: folders.data(environment) };
+        self.remove_kept(environment, Kept::Data, ask).await
+    }
+
+    /// Removes an environment's logs, and the records of its runs, from all hosts that have some.
+    pub(super) async fn remove_logs(&self, environment: &EnvironmentId) -> Result<(), RuntimeError> {
+        let folders = &self.config.folders;
+        let (top, logs) = (folders.top(), folders.logs(environment));
+        let ask = || Ask::Forget { environment: environment.clone(), top: top.to_owned(), logs: logs.clone() };
+        self.remove_kept(environment, Kept::Logs, ask).await.map(drop)
+    }
+
+    /// Asks all hosts for it that have some, and says which. What one host keeps us from holds up no other.
+    async fn remove_kept(
+        &self,
+        environment: &EnvironmentId,
+        kept: Kept,
+        ask: impl Fn() -> Ask,
+    ) -> Result<Vec<String>, RuntimeError> {
+        let failed = |source| RuntimeError::Io { context: "could not note what hosts have".to_owned(), source };
+        let mut left = folders::hosts(&self.layout, environment, kept).map_err(failed)?;
         let (mut removed, mut trouble) = (Vec::new(), None);
         for name in left.clone() {
             let host = self.host(&name)?;
-            let (top, folder) = (self.config.folders.top().to_owned(), self.config.folders.data(environment));
             let asked = async {
                 let mux = host.mux().await?;
-                answered(&mux, Ask::Remove { top, folder }).await?.map_err(Failure::into_error)
+                answered(&mux, ask()).await?.map_err(Failure::into_error)
             };
             match asked.await {
                 Ok(_done) => {
@@ -299,7 +319,7 @@ impl Driver {
             }
             host.release().await;
         }
-        folders::keep(&self.layout, environment, &left).map_err(failed)?;
+        folders::keep(&self.layout, environment, kept, &left).map_err(failed)?;
         trouble.map_or(Ok(removed), Err)
     }
 

@@ -23,7 +23,7 @@ const PREFIX: char = 's';
 /// Of which the names of control sockets are.
 const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 /// The lock's file beside a control socket.
-const LOCK: &str = "master";
+pub(super) const LOCK: &str = "master";
 
 /// A control socket's name: it tells this from others in so many letters.
 pub(super) fn control(folder: &Path, of: &str, letters: usize) -> PathBuf {

@@ -47,6 +47,7 @@ use crate::progress::Phase;
 use driver::{Driver, confused};
 use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::{self, BoxStream, StreamExt as _};
+use muster_sockets::Holder;
 use muster_spec::{EnvironmentId, InstanceId, InstanceSpec, RunId, RuntimeKind, SecretText, Signal, Target, Tunnel};
 use record::Placed;
 use std::io;
@@ -259,6 +260,10 @@ impl Runtime for RemoteRuntime {
         self.driver.remove_data(environment).boxed()
     }
 
+    fn remove_logs<'a>(&'a self, environment: &'a EnvironmentId) -> BoxFuture<'a, Result<(), RuntimeError>> {
+        self.driver.remove_logs(environment).boxed()
+    }
+
     fn reroute<'a>(&'a self, handle: &'a Handle, tunnels: &'a [Tunnel]) -> BoxFuture<'a, Result<(), RuntimeError>> {
         async move {
             let Some(run) = self.driver.known(&handle.run) else { return Ok(()) };
@@ -269,6 +274,17 @@ impl Runtime for RemoteRuntime {
                 source,
             })?;
             Ok(run.host.tunnels.open(&run.host.ssh, &run.id, tunnels).await?)
+        }
+        .boxed()
+    }
+
+    fn holders<'a>(&'a self, handle: &'a Handle, ports: &'a [u16]) -> BoxFuture<'a, Result<Vec<Holder>, RuntimeError>> {
+        let ask = Ask::Holders { run: handle.run.clone(), ports: ports.to_vec() };
+        async move {
+            match self.driver.ask(handle, ask).await? {
+                Answer::Holders(holders) => Ok(holders),
+                other => Err(confused(&other)),
+            }
         }
         .boxed()
     }

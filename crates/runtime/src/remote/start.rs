@@ -9,7 +9,7 @@ use super::record::Placed;
 use super::run::Run;
 use super::sync::{SyncError, sync};
 use super::trouble::Trouble;
-use super::wire::{Answer, Ask, Failure};
+use super::wire::{Answer, Ask, Failure, port_taken};
 use crate::contract::{Handle, StartError};
 use crate::process::is_destroyed;
 use crate::progress::{Failure as Failed, Phase, settled};
@@ -66,12 +66,11 @@ impl Start {
     }
 
     async fn run(&self, spec: &InstanceSpec) -> Result<Handle, Failed> {
-        let noted = self.run.placed.write(&self.run.folder);
-        let noted = noted.and_then(|()| self.driver.note_data(&self.run.id, &self.host.name, spec));
-        noted.map_err(|error| {
-            Trouble::passing(format!("could not write to folder `{}`: {error}", self.run.folder.display()))
-        })?;
+        let told =
+            |error| Trouble::passing(format!("could not write to folder `{}`: {error}", self.run.folder.display()));
+        self.run.placed.write(&self.run.folder).map_err(told)?;
         let mut mux = self.host.tried().await?;
+        self.driver.note_kept(&self.run.id, &self.host.name, spec).map_err(told)?;
         sync(&mux, &self.remote.sync).await.map_err(|error| match error {
             SyncError::Cut(cut) => Trouble::passing(format!("the link was lost: {cut}")),
             SyncError::Failed(reason) => {
@@ -88,6 +87,10 @@ impl Start {
                 Ok(Err(Failure::NoShim)) if !brought => {
                     brought = true;
                     self.host.bring_again().await?;
+                }
+                Ok(Err(Failure::PortTaken { name, taken })) => {
+                    let at = format!(" on host `{}`", self.host.name);
+                    return Err(Trouble::passing(port_taken(&at, &name, &taken)).into());
                 }
                 Ok(Err(Failure::Permanent { reason, code })) => return Err(Failed { reason, code: Some(code) }),
                 Ok(Err(failure)) => return Err(Trouble::passing(failure.text()).into()),

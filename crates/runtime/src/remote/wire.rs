@@ -22,6 +22,7 @@ use crate::contract::{
     Capability, Exec, ExecEvent, ExecInput, Handle, Inspect, Known, LogChunk, RuntimeError, RuntimeEvent, StartError,
     TerminalSize,
 };
+use muster_sockets::{Holder, Taken};
 use muster_spec::{
     EngineHealth, EnvironmentId, InstanceId, InstanceSpec, RunId, RuntimeKind, SecretText, Signal, Target,
 };
@@ -123,9 +124,20 @@ pub(crate) enum Ask {
         top: PathBuf,
         folder: PathBuf,
     },
+    /// All that runs of an environment left: their records and logs, and the folder for logs of its services.
+    Forget {
+        environment: EnvironmentId,
+        top: PathBuf,
+        logs: PathBuf,
+    },
     Secrets {
         run: RunId,
         secrets: Vec<SecretText>,
+    },
+    /// Who has these ports, seen from a run.
+    Holders {
+        run: RunId,
+        ports: Vec<u16>,
     },
     /// What of these is not there as it should be.
     Compare {
@@ -171,6 +183,8 @@ pub(crate) enum Answer {
     Found(WireFound),
     Listed(Vec<(RunId, WireFound)>),
     Inspected(Box<Inspect>),
+    /// Of each port that was asked for.
+    Holders(Vec<Holder>),
     /// Places in the list that was sent.
     Missing(Vec<u32>),
     Done,
@@ -354,6 +368,11 @@ pub(crate) enum Failure {
     },
     /// A start that may not.
     Transient(String),
+    /// One of the ports that the run is to listen on, by its name there, is somebody else's: nothing was started.
+    PortTaken {
+        name: String,
+        taken: Taken,
+    },
     /// The supervisor's binary is not there any more.
     NoShim,
     Gone(RunId),
@@ -387,6 +406,7 @@ impl Failure {
                 RuntimeError::Io { context, source }
             }
             Self::Permanent { reason, .. } | Self::Transient(reason) | Self::Unavailable(reason) => unavailable(reason),
+            Self::PortTaken { name, taken } => unavailable(port_taken("", &name, &taken)),
             Self::NoShim => unavailable("the supervisor's binary is not on the host any more".to_owned()),
         }
     }
@@ -396,11 +416,18 @@ impl Failure {
         match self {
             Self::Io { context, reason, .. } => format!("{context}: {reason}"),
             Self::Permanent { reason, .. } | Self::Transient(reason) | Self::Unavailable(reason) => reason,
-            other @ (Self::NoShim | Self::Gone(_) | Self::Unverifiable { .. } | Self::Unsupported(_)) => {
-                other.into_error().to_string()
-            }
+            other @ (Self::NoShim
+            | Self::PortTaken { .. }
+            | Self::Gone(_)
+            | Self::Unverifiable { .. }
+            | Self::Unsupported(_)) => other.into_error().to_string(),
         }
     }
+}
+
+/// In the words that are used of a port of this machine; `at` says of which other one it is.
+pub(crate) fn port_taken(at: &str, name: &str, taken: &Taken) -> String {
+    format!("port {} ({name}){at} is taken by {taken}", taken.port)
 }
 
 impl From<RuntimeError> for Failure {

@@ -1,29 +1,10 @@
 //! Processes and their descriptors, from /proc (proc(5)).
 
+use crate::{Holder, Owner};
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-
-/// Who holds a socket.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Owner {
-    /// The process.
-    pub pid: u32,
-    /// The program's name, as `ps` shows it.
-    pub command: String,
-}
-
-/// Who holds one of some sockets, seen from a process tree.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Holder {
-    /// The tree, and which one.
-    Tree(u64),
-    /// Perhaps the tree: some of its descriptors cannot be seen, and nobody else has it.
-    Hidden,
-    /// Somebody else, by name where that can be seen.
-    Other(Option<Owner>),
-}
 
 /// A process and all its descendants, parents first. Empty when it does not exist.
 #[must_use]
