@@ -2,7 +2,7 @@
 
 use muster_e2e::kit::components;
 use muster_e2e::kit::host::{Host, Plan};
-use muster_e2e::{Home, skip, wait_until};
+use muster_e2e::{Home, free_ports, skip, wait_until};
 use std::fmt::Write as _;
 use std::time::Instant;
 
@@ -102,11 +102,12 @@ fn a_running_consumer_reaches_what_moved_to_another_host() {
     let line = home.worker_line();
     let (asker, other) = (near.alias(), far.alias());
     home.stack(&format!(
-        "name: moves\nservices:\n  db:\n    ports: {{ http: auto }}\n    ready: {{ tcp: http }}\n    \
+        "name: moves\nports: {{ base: {} }}\nservices:\n  db:\n    ports: {{ http: auto }}\n    ready: {{ tcp: http }}\n    \
          process: {{ command: \"{line} db peer 127.0.0.1 ${{port.http}}\" }}\n    \
          remote: {{ host: {other}, command: \"{line} db peer 127.0.0.1 ${{port.http}}\" }}\n  \
          asker:\n    remote: {{ host: {asker}, command: \"{line} asker idle\" }}\n    needs: [db]\n    \
-         env: {{ AT: \"${{services.db.addr.http}}\" }}\n"
+         env: {{ AT: \"${{services.db.addr.http}}\" }}\n",
+        free_ports(10),
     ));
     let ask = |nonce: &str| {
         let words = format!("{line} asker.ask ask $AT /hello/{nonce}");
@@ -145,11 +146,12 @@ fn a_running_consumer_reaches_a_host_again_after_daemon_and_link_died() {
         format!("while :; do {line} {name}.ask ask $AT /hello/x && echo {name} ok || echo {name} no; sleep 0.05; done")
     };
     home.stack(&format!(
-        "name: again\nservices:\n  there:\n    remote: {{ host: {alias}, command: \"{line} there peer 127.0.0.1 ${{port.http}}\" }}\n    \
+        "name: again\nports: {{ base: {} }}\nservices:\n  there:\n    remote: {{ host: {alias}, command: \"{line} there peer 127.0.0.1 ${{port.http}}\" }}\n    \
          ports: {{ http: auto }}\n    ready: {{ tcp: http }}\n  \
          here:\n    command: \"{line} here peer 127.0.0.1 ${{port.http}}\"\n    ports: {{ http: auto }}\n    ready: {{ tcp: http }}\n  \
          near:\n    process: {{ command: [sh, -c, '{} >> {calls}'] }}\n    needs: [there]\n    env: {{ AT: \"${{services.there.addr.http}}\" }}\n  \
          far:\n    remote: {{ host: {alias}, command: [sh, -c, '{} >> {calls}'] }}\n    needs: [here]\n    env: {{ AT: \"${{services.here.addr.http}}\" }}\n",
+        free_ports(10),
         asks("near"),
         asks("far"),
         calls = calls.display(),
@@ -257,8 +259,9 @@ fn at_one_port(home: &Home, host: &str) {
     let line = home.worker_line();
     let far = |command: &str| format!("remote: {{ host: {host}, command: \"{line} {command}\" }}");
     home.stack(&format!(
-        "name: ports\nservices:\n  first: {{ {}, ports: {{ http: {TAKEN} }}, restart: never }}\n  \
+        "name: ports\nports: {{ base: {} }}\nservices:\n  first: {{ {}, ports: {{ http: {TAKEN} }}, restart: never }}\n  \
          other: {{ {} }}\n  own: {{ {}, ports: {{ http: auto }} }}\n",
+        free_ports(10),
         far("first idle"),
         far(&format!("other serve {TAKEN}")),
         far("own serve ${port.http}"),

@@ -5,6 +5,7 @@ use crate::harness::remote::{RemoteHarness, command, runtime};
 use futures::StreamExt as _;
 use muster_runtime::conformance::Program;
 use muster_runtime::{Found, Handle, Known, RemoteRuntime, Runtime as _, RuntimeError, RuntimeEvent, StartError};
+use muster_sockets::Holder;
 use muster_spec::{
     Address, InstanceSpec, Limits, LogPolicy, RemoteRun, ResolvedCommand, RunId, RunMode, RuntimeKind, Signal, Streams,
     SyncPath, Target, Tunnel, TunnelEnd,
@@ -369,4 +370,40 @@ async fn dropped_packets_are_a_lost_link() {
     assert_eq!(runtime.recover(&quiet.run, Some(&quiet)).await, Found::Running(quiet.clone()));
     runtime.kill(&quiet).await.unwrap();
     ended(&runtime, &quiet).await;
+}
+
+#[test]
+fn ports_there_are_looked_at_before_a_start() {
+    let Some(harness) = local("ports of a host") else { return };
+    // free now: whoever takes it in between makes the first start fail, which tells it
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut listens = spec(&harness, &Program::Listens(port));
+    listens.ports = vec![("http".to_owned(), port)];
+    let first = daemon(async {
+        let driver = runtime(harness.home.path(), &harness.host);
+        let first = driver.start(&run("first"), &listens).await.unwrap();
+        until("it listens", async || text(&driver, &first).await.contains("up")).await;
+        first
+    });
+    daemon(async {
+        // asked for again by who does not know whether it was: it holds its port itself
+        let driver = runtime(harness.home.path(), &harness.host);
+        assert_eq!(driver.start(&run("first"), &listens).await.unwrap(), first);
+        let own = driver.holders(&first, &[port]).await.unwrap();
+        assert!(matches!(own[..], [Holder::Tree(_)]), "{own:?}");
+
+        let idle = driver.start(&run("idle"), &spec(&harness, &Program::Forever)).await.unwrap();
+        let held = driver.holders(&idle, &[port]).await.unwrap();
+        let [Holder::Other(Some(owner))] = &held[..] else { panic!("{held:?}") };
+        assert!(driver.inspect(&first).await.unwrap().pids.contains(&owner.pid), "{owner}");
+
+        let refused = driver.start(&run("second"), &listens).await.expect_err("it started");
+        let StartError::Transient(reason) = refused else { panic!("{refused}") };
+        assert_eq!(reason, format!("port {port} (http) on host `{}` is taken by {owner}", harness.host.alias()));
+        assert_eq!(driver.recover(&run("second"), None).await, Found::Absent);
+        for handle in [&first, &idle] {
+            driver.kill(handle).await.unwrap();
+            assert_eq!(ended(&driver, handle).await, Known::Signal(9));
+        }
+    });
 }
