@@ -312,4 +312,61 @@ mod tests {
             assert!(told.contains("is not below `~/app`"), "{told}");
         }
     }
+
+    /// This side and a host's, in one process.
+    async fn linked(home: &Path) -> Arc<Mux> {
+        let place = crate::agent::Place::new(home, None, "0123456789abcdef", Path::new("/no/shim")).unwrap();
+        let runtime = crate::ProcessRuntime::new(place.config(None)).unwrap();
+        let (near, far) = tokio::io::duplex(PIECE);
+        let (far_from, far_to) = tokio::io::split(far);
+        tokio::spawn(crate::agent::serve(runtime, place, crate::agent::Orphans::Left, far_from, far_to));
+        let (mut from, to) = tokio::io::split(near);
+        from.read_exact(&mut vec![0; super::super::wire::GREETING.len()]).await.unwrap();
+        Mux::over(from, to).await.unwrap()
+    }
+
+    fn file(local: &Path) -> (Entry, PathBuf) {
+        (entry(local, Path::new("file")).unwrap().unwrap(), local.to_owned())
+    }
+
+    #[tokio::test]
+    async fn what_changes_while_it_is_read_is_read_again_and_never_there_by_halves() {
+        let (here, there) = (tempfile::TempDir::new().unwrap(), tempfile::TempDir::new().unwrap());
+        let mux = linked(there.path()).await;
+        let local = here.path().join("file");
+        fs::write(&local, "one").unwrap();
+        let listed = file(&local);
+        fs::write(&local, "two").unwrap();
+        // listed before the change every time
+        let failed = level(&mux, "app", || std::future::ready(Ok(vec![listed.clone()]))).await;
+        assert!(matches!(failed, Err(SyncError::Failed(reason)) if reason.contains("changes all the time")));
+        assert_eq!(fs::read_dir(there.path().join("app")).unwrap().count(), 0);
+        // only the first time
+        let first = std::cell::Cell::new(Some(listed));
+        level(&mux, "app", || std::future::ready(Ok(vec![first.take().unwrap_or_else(|| file(&local))])))
+            .await
+            .unwrap();
+        assert_eq!(fs::read_to_string(there.path().join("app/file")).unwrap(), "two");
+        // gone again: whoever lists anew does not list it
+        let gone = std::cell::Cell::new(Some(file(&local)));
+        fs::remove_file(&local).unwrap();
+        fs::remove_file(there.path().join("app/file")).unwrap();
+        level(&mux, "app", || std::future::ready(Ok(gone.take().into_iter().collect()))).await.unwrap();
+        assert_eq!(fs::read_dir(there.path().join("app")).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn two_who_bring_one_file_are_not_in_each_others_way() {
+        let (here, there) = (tempfile::TempDir::new().unwrap(), tempfile::TempDir::new().unwrap());
+        let mux = linked(there.path()).await;
+        let local = here.path().join("file");
+        let content = "x".repeat(PIECE * 4);
+        fs::write(&local, &content).unwrap();
+        let (found, local) = file(&local);
+        let one = || put(Arc::clone(&mux), "app".to_owned(), found.clone(), local.clone());
+        let done = futures::future::join_all([one(), one(), one()]).await;
+        assert!(done.iter().all(|put| matches!(put, Ok(Put::Placed))));
+        assert_eq!(fs::read_to_string(there.path().join("app/file")).unwrap(), content);
+        assert_eq!(fs::read_dir(there.path().join("app")).unwrap().count(), 1);
+    }
 }
