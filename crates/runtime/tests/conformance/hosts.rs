@@ -1,7 +1,7 @@
 //! Hosts that cannot be reached, links that are cut, and what was brought there removed.
 
-use crate::harness::process::agent;
-use crate::harness::remote::{RemoteHarness, command, runtime};
+use crate::harness::process::{agent, command};
+use crate::harness::remote::{RemoteHarness, runtime};
 use futures::StreamExt as _;
 use muster_runtime::conformance::Program;
 use muster_runtime::{Found, Handle, Known, RemoteRuntime, Runtime as _, RuntimeError, RuntimeEvent, StartError};

@@ -139,6 +139,41 @@ pub(crate) fn marked(mark: &str) -> Result<usize, Miss> {
     Ok(marked.count())
 }
 
+/// A program as a command of this machine, or of a host that is this machine.
+pub(crate) fn command(program: &Program) -> ResolvedCommand {
+    let mut env = vec![("PATH".to_owned(), SecretText::new("/usr/bin:/bin".into()))];
+    let task = match program {
+        Program::Notifies(text) => Some(format!("notify {text}")),
+        Program::Listens(port) => Some(format!("listen {port}")),
+        _ => None,
+    };
+    env.extend(task.map(|task| (HELPER.to_owned(), SecretText::new(task))));
+    ResolvedCommand { argv: argv(program), env, cwd: "/".into() }
+}
+
+/// Kills the shim that has a run's folder.
+pub(crate) fn kill_shim(folder: &Path) -> Verdict {
+    let meta = Meta::read(folder).map_err(|error| error.to_string())?;
+    let pid = meta.ok_or_else(|| "no record".to_owned())?.shim_pid;
+    let killed = Command::new("kill").args(["-9", &pid.to_string()]).status();
+    killed.map(|_| ()).map_err(|error| error.to_string().into())
+}
+
+/// Makes a run's record unreadable, or as it was.
+pub(crate) fn tear_meta(folder: &Path, torn: bool) -> Verdict {
+    let meta = folder.join(META_FILE);
+    let kept = meta.with_extension("kept");
+    let change = || -> io::Result<()> {
+        if torn {
+            fs::rename(&meta, &kept)?;
+            fs::write(&meta, "torn")
+        } else {
+            fs::rename(&kept, &meta)
+        }
+    };
+    change().map_err(|error| error.to_string().into())
+}
+
 impl Harness for ProcessHarness {
     fn name(&self) -> &'static str {
         "process"
@@ -157,14 +192,7 @@ impl Harness for ProcessHarness {
     }
 
     fn command(&self, _run: &RunId, program: &Program) -> Result<ResolvedCommand, Miss> {
-        let mut env = vec![("PATH".to_owned(), SecretText::new("/usr/bin:/bin".into()))];
-        let task = match program {
-            Program::Notifies(text) => Some(format!("notify {text}")),
-            Program::Listens(port) => Some(format!("listen {port}")),
-            _ => None,
-        };
-        env.extend(task.map(|task| (HELPER.to_owned(), SecretText::new(task))));
-        Ok(ResolvedCommand { argv: argv(program), env, cwd: "/".into() })
+        Ok(command(program))
     }
 
     fn observe(&self, mark: &str) -> Result<usize, Miss> {
@@ -172,29 +200,10 @@ impl Harness for ProcessHarness {
     }
 
     fn kill_supervisor<'a>(&'a self, run: &'a RunId) -> BoxFuture<'a, Verdict> {
-        async move {
-            let meta = Meta::read(&self.runtime.run_dir(run)).map_err(|error| error.to_string())?;
-            let pid = meta.ok_or_else(|| "no record".to_owned())?.shim_pid;
-            let killed = Command::new("kill").args(["-9", &pid.to_string()]).status();
-            killed.map(|_| ()).map_err(|error| error.to_string().into())
-        }
-        .boxed()
+        async move { kill_shim(&self.runtime.run_dir(run)) }.boxed()
     }
 
     fn doubt<'a>(&'a self, run: &'a RunId, doubt: bool) -> BoxFuture<'a, Verdict> {
-        async move {
-            let meta = self.runtime.run_dir(run).join(META_FILE);
-            let kept = meta.with_extension("kept");
-            let change = || -> io::Result<()> {
-                if doubt {
-                    fs::rename(&meta, &kept)?;
-                    fs::write(&meta, "torn")
-                } else {
-                    fs::rename(&kept, &meta)
-                }
-            };
-            change().map_err(|error| error.to_string().into())
-        }
-        .boxed()
+        async move { tear_meta(&self.runtime.run_dir(run), doubt) }.boxed()
     }
 }

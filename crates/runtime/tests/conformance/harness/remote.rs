@@ -1,14 +1,12 @@
 //! Processes on another host under test: a real sshd, the real agent, the real shim.
 
-use crate::harness::process::{HELPER, agent, argv, shim};
+use crate::harness::process::{agent, command, kill_shim, marked, shim, tear_meta};
 use futures::future::{BoxFuture, FutureExt as _};
 use muster_runtime::conformance::{Harness, Miss, Program, Verdict};
 use muster_runtime::{Binary, HostBinaries, HostFolders, Masters, RemoteConfig, RemoteRuntime, Runtime, SshOptions};
-use muster_shim::{META_FILE, Meta};
-use muster_spec::{EnvironmentId, InstanceSpec, RemoteRun, ResolvedCommand, RunId, SecretText};
+use muster_spec::{EnvironmentId, InstanceSpec, RemoteRun, ResolvedCommand, RunId};
 use muster_testkit::host::Host;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -64,18 +62,6 @@ pub(crate) fn runtime(home: &Path, host: &Host) -> RemoteRuntime {
     })
 }
 
-/// A program as a command of the host.
-pub(crate) fn command(program: &Program) -> ResolvedCommand {
-    let mut env = vec![("PATH".to_owned(), SecretText::new("/usr/bin:/bin".into()))];
-    let task = match program {
-        Program::Notifies(text) => Some(format!("notify {text}")),
-        Program::Listens(port) => Some(format!("listen {port}")),
-        _ => None,
-    };
-    env.extend(task.map(|task| (HELPER.to_owned(), SecretText::new(task))));
-    ResolvedCommand { argv: argv(program), env, cwd: "/".into() }
-}
-
 impl Harness for RemoteHarness {
     fn name(&self) -> &'static str {
         "remote"
@@ -103,38 +89,15 @@ impl Harness for RemoteHarness {
     }
 
     fn observe(&self, mark: &str) -> Result<usize, Miss> {
-        let processes = fs::read_dir("/proc").map_err(|error| error.to_string())?;
-        let marked = processes.flatten().filter(|entry| {
-            let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-            line.split(|byte| *byte == 0).any(|word| word == mark.as_bytes())
-        });
-        Ok(marked.count())
+        // the host is this machine
+        marked(mark)
     }
 
     fn kill_supervisor<'a>(&'a self, run: &'a RunId) -> BoxFuture<'a, Verdict> {
-        async move {
-            let meta = Meta::read(&self.there(run)).map_err(|error| error.to_string())?;
-            let pid = meta.ok_or_else(|| "no record".to_owned())?.shim_pid;
-            let killed = Command::new("kill").args(["-9", &pid.to_string()]).status();
-            killed.map(|_| ()).map_err(|error| error.to_string().into())
-        }
-        .boxed()
+        async move { kill_shim(&self.there(run)) }.boxed()
     }
 
     fn doubt<'a>(&'a self, run: &'a RunId, doubt: bool) -> BoxFuture<'a, Verdict> {
-        async move {
-            let meta = self.there(run).join(META_FILE);
-            let kept = meta.with_extension("kept");
-            let change = || -> io::Result<()> {
-                if doubt {
-                    fs::rename(&meta, &kept)?;
-                    fs::write(&meta, "torn")
-                } else {
-                    fs::rename(&kept, &meta)
-                }
-            };
-            change().map_err(|error| error.to_string().into())
-        }
-        .boxed()
+        async move { tear_meta(&self.there(run), doubt) }.boxed()
     }
 }
