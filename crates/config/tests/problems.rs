@@ -96,6 +96,7 @@ fn whole_files() -> Vec<(Code, String)> {
         (Code::EmptyCommand, command("' '")),
         (Code::NoVariant, "services: { a: { group: x } }".into()),
         (Code::NoVariant, "services: { a: { process: } }".into()),
+        (Code::NoVariant, "services: { a: }".into()),
         (Code::NotAJob, "services: { a: { process: [x] }, b: { process: [x], needs: { a: done } } }".into()),
         (Code::NotAJob, "services: { a: { job: true, process: [x] }, b: { process: [x], needs: { a: ready } } }".into()),
         (Code::Syntax, "services: [\n".into()),

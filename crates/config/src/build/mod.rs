@@ -176,8 +176,8 @@ fn commanded(cx: &mut Cx<'_>, chosen: &Chosen<'_>, tree: &Node) -> BTreeMap<Serv
 
 fn no_variant(cx: &mut Cx<'_>, name: &ServiceName, node: &Node, span: Span) {
     let offers = RuntimeKind::ALL.iter().any(|kind| node.get(kind.as_str()).is_some());
-    // what is no map at all was told as such
-    if !offers && node.as_map().is_some() {
+    // what is neither a map nor nothing was told as such
+    if !offers && (node.is_null() || node.as_map().is_some()) {
         let item = cx.report.error(Code::NoVariant, span, format!("`{name}` says no way to run it"));
         item.help("add `process: {command: ...}`, `container: {image: ...}`, `remote`, `mock` or `external`");
     }
