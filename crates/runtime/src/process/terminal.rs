@@ -14,10 +14,14 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// A supervisor that lives takes a command over within this time.
 const TAKE_OVER: Duration = Duration::from_secs(5);
+/// What was executed has an environment within this time; a program that has erased its own, and one that ended, never.
+const EXECUTED: Duration = Duration::from_millis(200);
+/// Between two looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 fn size(size: TerminalSize) -> TtySize {
     TtySize { rows: size.rows, cols: size.columns }
@@ -32,7 +36,7 @@ pub(super) async fn exec(run: &Run, main_pid: u32, exec: &Exec) -> Result<Termin
     };
     let spec = ExecSpec {
         argv: exec.argv.iter().map(Into::into).collect(),
-        env: environment(run, main_pid, exec),
+        env: environment(run, main_pid, exec).await,
         cwd: exec.cwd.clone(),
         tty: exec.terminal.map(size),
     };
@@ -62,9 +66,25 @@ pub(super) async fn attach(run: &Arc<Run>) -> Result<Terminal, RuntimeError> {
     Ok(terminal(Pump { connection, attempt, on_terminal: true, attached, out: Vec::new() }))
 }
 
-/// The environment that the main process was given, from /proc, with what the command adds.
-fn environment(run: &Run, main_pid: u32, exec: &Exec) -> Vec<(OsString, OsString)> {
-    let bytes = std::fs::read(format!("/proc/{main_pid}/environ")).unwrap_or_default();
+/// What stands in /proc of a process's environment. A program that has only just been executed has none there yet: the kernel
+/// lets its parent go on first (`begin_new_exec` before `create_elf_tables`), and nothing tells when it is there.
+async fn given(pid: u32) -> Vec<u8> {
+    let look = || std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    let there = async {
+        loop {
+            let bytes = look();
+            if !bytes.is_empty() {
+                return bytes;
+            }
+            sleep(LOOK_AGAIN).await;
+        }
+    };
+    timeout(EXECUTED, there).await.unwrap_or_default()
+}
+
+/// The environment that the main process was given, with what the command adds.
+async fn environment(run: &Run, main_pid: u32, exec: &Exec) -> Vec<(OsString, OsString)> {
+    let bytes = given(main_pid).await;
     let mut env: Vec<(OsString, OsString)> = bytes
         .split(|byte| *byte == 0)
         .filter_map(|word| {
