@@ -115,7 +115,7 @@ pub struct LaunchSpec {
     pub spec_hash: String,
     /// Program and arguments; the program is looked up along `PATH` of `env` unless it holds a `/`.
     pub argv: Vec<OsString>,
-    /// The whole environment: nothing is inherited. `MUSTER_RUN` and `NOTIFY_SOCKET` are added.
+    /// The whole environment: nothing is inherited. `MUSTER_RUN`, `MUSTER_RUN_DIR` and `NOTIFY_SOCKET` are added.
     pub env: Vec<(OsString, OsString)>,
     /// The working folder.
     pub cwd: PathBuf,

@@ -22,6 +22,7 @@
 mod client;
 mod hold;
 mod launch;
+mod marks;
 mod protocol;
 mod record;
 mod salvage;
@@ -31,6 +32,7 @@ mod wire;
 
 pub use client::{Client, ClientError};
 pub use launch::{ExecSpec, Identity, LAUNCH_VERSION, LaunchSpec, Limit, Output, Resource, Target, TtySize};
+pub use marks::{RUN, RUN_DIR};
 pub use protocol::{
     AttachRole, ExitCause, Exited, Message, Phase, Refusal, Request, Status, Step, Usage, VERSION, Version,
 };

@@ -37,11 +37,11 @@ pub(super) fn bury(remains: Remains) -> io::Result<ExitRecord> {
     let gone = match &meta {
         Some(meta) => {
             sys::end_orphans(meta.shim_start, ORPHAN_PATIENCE);
-            let gone = end_leftovers(meta, PATIENCE);
+            let gone = end_leftovers(meta, &folder, PATIENCE);
             sys::end_orphans(meta.shim_start, ORPHAN_PATIENCE);
             gone
         }
-        None => kill_marked(&run, PATIENCE),
+        None => kill_marked(&run, &folder, PATIENCE),
     };
     if !gone {
         tracing::warn!(run, "some processes outlived their supervisor and the attempt to end them");

@@ -94,7 +94,7 @@ async fn environment(run: &Run, main_pid: u32, exec: &Exec) -> Vec<(OsString, Os
         .collect();
     // a program may write its title over its environment: then better nothing than half of it
     let mark = run.id.to_string();
-    if !env.iter().any(|(name, value)| name == "MUSTER_RUN" && value == mark.as_str()) {
+    if !env.iter().any(|(name, value)| name == muster_shim::RUN && value == mark.as_str()) {
         env.clear();
         env.extend(std::env::var_os("PATH").map(|path| ("PATH".into(), path)));
     }

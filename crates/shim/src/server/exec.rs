@@ -2,6 +2,7 @@
 
 use super::connection::Connection;
 use crate::launch::{ExecSpec, LaunchSpec, TtySize};
+use crate::marks::Marks;
 use crate::protocol::{ExitCause, Message, Step};
 use crate::sys;
 use crate::sys::child::{Failure, Plan, Streams, failed, start};
@@ -9,6 +10,7 @@ use muster_logs::Stream;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::Path;
 
 /// Output is read only while the client has less than this to take.
 pub(super) const MAX_AHEAD: usize = 256 << 10;
@@ -73,9 +75,9 @@ pub(super) struct Exec {
 
 impl Exec {
     /// Starts the command as the service's user, with the service's limits.
-    pub(super) fn start(spec: &ExecSpec, service: &LaunchSpec, umask: u32) -> Result<Self, Failure> {
+    pub(super) fn start(spec: &ExecSpec, service: &LaunchSpec, folder: &Path, umask: u32) -> Result<Self, Failure> {
         let mut env = spec.env.clone();
-        env.push(("MUSTER_RUN".into(), service.run.clone().into()));
+        Marks { run: &service.run, folder }.set(&mut env);
         let plan = |streams| Plan {
             argv: &spec.argv,
             env: &env,

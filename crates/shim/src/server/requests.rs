@@ -167,7 +167,7 @@ impl Shim {
             self.refuse(at, seq, Refusal::NotNow);
             return;
         }
-        match Exec::start(spec, &self.spec, self.umask) {
+        match Exec::start(spec, &self.spec, &self.folder, self.umask) {
             Ok(exec) => {
                 let connection = &mut self.connections[at];
                 connection.tell(&Message::Done { seq });

@@ -5,12 +5,12 @@ use super::notify::{NotifySocket, Told};
 use super::output::Outputs;
 use super::shim::{Ending, Shim};
 use crate::launch::{LaunchSpec, Output};
+use crate::marks::Marks;
 use crate::protocol::{Message, Phase, Step, VERSION};
 use crate::record::{META_FILE, Meta};
 use crate::sys;
 use crate::sys::child::{Failure, Plan, Streams, failed, start};
 use muster_logs::Stream;
-use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -79,7 +79,11 @@ fn launch(folder: &Path, socket: &Path, mut spec: LaunchSpec) -> Result<Shim, Fa
     };
     let started = (sys::realtime_ns(), sys::monotonic_ns());
     let mut outputs = Outputs::new(folder, spec.log_keep);
-    add_marks(&mut spec);
+    Marks { run: &spec.run, folder }.set(&mut spec.env);
+    if let Some(path) = &spec.notify {
+        spec.env.retain(|(name, _)| name != "NOTIFY_SOCKET");
+        spec.env.push(("NOTIFY_SOCKET".into(), path.clone().into()));
+    }
     let pid = start_service(&spec, umask, &mut outputs)?;
     if !matches!(spec.output, Output::Tty(_)) {
         outputs.hold();
@@ -129,17 +133,6 @@ pub(super) fn bind(path: &Path) -> io::Result<UnixListener> {
     std::fs::rename(&beside, path)?;
     listener.set_nonblocking(true)?;
     Ok(listener)
-}
-
-fn add_marks(spec: &mut LaunchSpec) {
-    let mut set = |name: &str, value: OsString| {
-        spec.env.retain(|(other, _)| other != name);
-        spec.env.push((name.into(), value));
-    };
-    set("MUSTER_RUN", spec.run.clone().into());
-    if let Some(path) = &spec.notify {
-        set("NOTIFY_SOCKET", path.clone().into());
-    }
 }
 
 fn start_service(spec: &LaunchSpec, umask: u32, outputs: &mut Outputs) -> Result<u32, Failure> {

@@ -34,7 +34,7 @@ fn rescue(run: &Run, pipes: Pipes) -> ExitRecord {
 fn rescue_with(run: &Run, pipes: Pipes, secrets: &[Vec<u8>]) -> ExitRecord {
     let meta = Meta::read(&run.folder()).unwrap().unwrap();
     assert!(!meta.shim_alive());
-    assert!(end_leftovers(&meta, Duration::from_secs(5)));
+    assert!(end_leftovers(&meta, &run.folder(), Duration::from_secs(5)));
     let folder = run.folder();
     let what = Salvage { folder: &folder, pipes, secrets, keep: meta.log_keep, cause: ExitCause::SupervisorKilled };
     salvage(what).unwrap()
@@ -70,6 +70,21 @@ fn the_service_dies_with_it_and_the_last_lines_are_kept() {
     assert_eq!(ExitRecord::read(&run.folder()).unwrap(), Some(record));
     // a second daemon that does it again changes nothing
     assert_eq!(rescue(&run, Pipes::default()), record);
+}
+
+#[test]
+fn a_run_of_the_same_id_in_another_home_goes_on() {
+    let spec = script("exec sleep 1000");
+    let (mut other, others) = Run::start(spec.clone());
+    let (mut run, pid) = Run::start(spec);
+    let fds = take_fds(&mut run);
+    signal(run.shim.pid, libc::SIGKILL);
+    reap(&run.shim);
+    until(|| !alive(pid));
+    rescue(&run, fds);
+    assert!(alive(others) && alive(other.shim.pid));
+    signal(others, libc::SIGTERM);
+    other.end();
 }
 
 #[test]

@@ -119,9 +119,16 @@ fn the_service_gets_exactly_what_was_given() {
     let (mut run, _) = Run::start(spec);
     run.end();
     let log = run.log_text();
-    for line in
-        ["GREETING=hallo", &format!("MUSTER_RUN={}", run.id), "umask 0027", "files 77", "fds 4", "/usr", "no input"]
-    {
+    for line in [
+        "GREETING=hallo",
+        &format!("MUSTER_RUN={}", run.id),
+        &format!("MUSTER_RUN_DIR={}", run.folder().display()),
+        "umask 0027",
+        "files 77",
+        "fds 4",
+        "/usr",
+        "no input",
+    ] {
         assert!(log.lines().any(|found| found == line), "`{line}` is missing in\n{log}");
     }
     assert!(!log.contains("HOME=") && !log.contains("MUSTER_SHIM"), "{log}");

@@ -105,7 +105,12 @@ fn trees_and_marks_for_the_daemon() {
     shell.wait().unwrap();
     assert!(!is_alive(pid, start));
     let mark = format!("test-{}", std::process::id());
-    let mut marked = Command::new("sleep").arg("1000").env("MUSTER_RUN", &mark).spawn().unwrap();
-    assert!(kill_marked(&mark, Duration::from_secs(5)));
+    let sleep = |folder: &str| {
+        Command::new("sleep").arg("1000").env("MUSTER_RUN", &mark).env("MUSTER_RUN_DIR", folder).spawn().unwrap()
+    };
+    let (mut marked, mut other) = (sleep("/a"), sleep("/b"));
+    assert!(kill_marked(&mark, Path::new("/a"), Duration::from_secs(5)));
     assert!(!marked.wait().unwrap().success());
+    assert_eq!(other.try_wait().unwrap(), None, "the run of this id in another place goes on");
+    other.kill().and_then(|()| other.wait()).unwrap();
 }

@@ -1,6 +1,7 @@
 //! Trees of processes: find everything below one, and end it.
 
 use super::process::{Stat, signal_process, stat};
+use crate::marks::Marks;
 use crate::record::Meta;
 use std::fs;
 use std::path::Path;
@@ -59,16 +60,16 @@ pub fn kill_tree(root: u32, patience: Duration) -> bool {
     repeat(patience, || descendants(root))
 }
 
-/// Kills every process that has `MUSTER_RUN=run` in its environment; tells whether none is left.
-pub fn kill_marked(run: &str, patience: Duration) -> bool {
-    let mark = format!("MUSTER_RUN={run}").into_bytes();
-    repeat(patience, || every_process(|pid, _| is_marked(pid, &mark)))
+/// Kills every process that carries the marks of the run of this id in this folder; tells whether none is left.
+pub fn kill_marked(run: &str, folder: &Path, patience: Duration) -> bool {
+    let marks = Marks { run, folder };
+    repeat(patience, || every_process(|pid, _| is_marked(pid, marks)))
 }
 
 /// Ends what a killed shim left behind, of which only its record is left: everything in the recorded session, in the
-/// cgroup, and everything that carries the run's mark. Tells whether nothing of it is left. Does nothing in another
+/// cgroup, and everything that carries the run's marks. Tells whether nothing of it is left. Does nothing in another
 /// boot.
-pub fn end_leftovers(meta: &Meta, patience: Duration) -> bool {
+pub fn end_leftovers(meta: &Meta, folder: &Path, patience: Duration) -> bool {
     if super::boot_id().is_ok_and(|boot| boot != meta.boot_id) {
         return true;
     }
@@ -76,11 +77,11 @@ pub fn end_leftovers(meta: &Meta, patience: Duration) -> bool {
         // the loop below ends what a kernel without cgroup.kill leaves
         let _ = fs::write(Path::new(&meta.cgroup).join("cgroup.kill"), "1");
     }
-    let mark = format!("MUSTER_RUN={}", meta.run).into_bytes();
+    let marks = Marks { run: &meta.run, folder };
     repeat(patience, || {
         every_process(|pid, stat| {
             // processes older than the shim cannot be its own: the session's number was used again
-            (stat.session == meta.session && stat.start >= meta.shim_start) || is_marked(pid, &mark)
+            (stat.session == meta.session && stat.start >= meta.shim_start) || is_marked(pid, marks)
         })
     })
 }
@@ -102,8 +103,8 @@ fn repeat(patience: Duration, find: impl Fn() -> Vec<Descendant>) -> bool {
     }
 }
 
-fn is_marked(pid: u32, mark: &[u8]) -> bool {
-    fs::read(format!("/proc/{pid}/environ")).is_ok_and(|env| env.split(|byte| *byte == 0).any(|word| word == mark))
+fn is_marked(pid: u32, marks: Marks<'_>) -> bool {
+    fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environ| marks.stand_in(&environ))
 }
 
 fn every_process(wanted: impl Fn(u32, &Stat) -> bool) -> Vec<Descendant> {
