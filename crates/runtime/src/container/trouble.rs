@@ -39,10 +39,14 @@ impl Trouble {
         matches!(self, Self::Refused { message, .. } if message.contains("no space left on device"))
     }
 
-    /// For a request about a run.
+    /// For a request about a run that was alive.
     pub(super) fn about(self, run: &RunId) -> RuntimeError {
         match self {
             Self::Refused { status: 404 | 409, .. } => RuntimeError::Gone(run.clone()),
+            // Podman answers 500 where a container ended between its two looks
+            Self::Refused { message, .. } if message.contains("container state improper") => {
+                RuntimeError::Gone(run.clone())
+            }
             other => other.into(),
         }
     }
@@ -93,4 +97,25 @@ fn root(error: &dyn std::error::Error) -> String {
         inner = source;
     }
     inner.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_that_ended_in_between_is_gone_on_either_engine() {
+        let said = [
+            (409, "Container 0a1b is not running"),
+            (500, "can only kill running containers. 0a1b is in state exited: container state improper"),
+            (404, "No such container: 0a1b"),
+        ];
+        let run: RunId = "local-0000002a/api#1/7".parse().expect("a run");
+        for (status_code, message) in said {
+            let error = Error::DockerResponseServerError { status_code, message: message.to_owned() };
+            assert!(matches!(Trouble::from(error).about(&run), RuntimeError::Gone(_)), "{message}");
+        }
+        let error = Error::DockerResponseServerError { status_code: 500, message: "out of memory".to_owned() };
+        assert!(matches!(Trouble::from(error).about(&run), RuntimeError::Unavailable { .. }));
+    }
 }
